@@ -1,0 +1,2 @@
+//! The command `seedbed`.
+fn main() {}

@@ -1,0 +1,123 @@
+//! The disk seam: what a member may ask of a disk, and what a disk may answer.
+//!
+//! A member never touches a file. It *reads* through [`DiskRead`], synchronously, as a page fault would; everything
+//! that changes a file is a [`DiskOp`] among its effects, whose completion comes back as an input.
+//!
+//! The contract that every disk (the simulated one and the real one) keeps:
+//! - The operations of one member start in the order in which it issued them.
+//! - A member sees its own issued writes at once (the page cache), long before they are durable.
+//! - A [`Action::Write`] completes silently; if it fails (ENOSPC, EIO) its failure is reported under its id.
+//!   Every other action is reported when it is done. Completions come in order for each file.
+//! - A completed [`Action::Sync`] covers the bytes *and length* of that file that were issued before it. It does not
+//!   cover the file's name: a new, renamed or removed file is durable only after [`Action::SyncDir`] of its directory.
+//! - At a crash everything not covered is up for grabs: lost, kept, reordered or torn by 512-byte sector.
+//!
+//! Paths are relative to the member's data directory, `/`-separated, for example `member/wal/…0.wal`. Directories
+//! exist as soon as a file is created in them.
+//!
+//! Left out: permissions, links, partial reads, memory maps.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// A file's path below the member's data directory. Cheap to clone: a WAL segment's name goes with every write.
+pub type FileName = Arc<str>;
+
+/// A member's own number for an operation; completions carry it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(pub u64);
+
+/// One change to one file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DiskOp {
+    /// Comes back with the completion.
+    pub id: OpId,
+    /// The file (or, for [`Action::SyncDir`], the directory).
+    pub file: FileName,
+    /// What to do with it.
+    pub action: Action,
+}
+
+/// What a [`DiskOp`] does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Create the file, or empty it if it exists.
+    Create,
+    /// Write `data` at byte `offset`; a gap before it reads as zeros. Completes silently, or with an error.
+    Write {
+        /// Where, in bytes from the start of the file.
+        offset: u64,
+        /// What.
+        data: Bytes,
+    },
+    /// Set the length in bytes: cut, or extend with zeros.
+    Truncate {
+        /// The new length in bytes.
+        len: u64,
+    },
+    /// Make the file's bytes and length durable (`fdatasync`).
+    Sync,
+    /// Rename the file, replacing `to` if it exists. Atomic, but durable only after [`Action::SyncDir`].
+    Rename {
+        /// The new path.
+        to: FileName,
+    },
+    /// Remove the file.
+    Remove,
+    /// Make creations, renames and removals in the directory durable.
+    SyncDir,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DiskDone {
+    /// Which one.
+    pub id: OpId,
+    /// `Err` says what the disk said. After a failed sync the pages may be gone: it is never retried.
+    pub result: Result<(), DiskError>,
+}
+
+/// What a disk can answer instead of doing its work.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum DiskError {
+    /// EIO: the medium failed.
+    #[error("{file}: input/output error at byte {offset}")]
+    Io {
+        /// The file.
+        file: FileName,
+        /// Where in it, in bytes.
+        offset: u64,
+    },
+    /// ENOSPC: no room left.
+    #[error("{file}: no space left on device")]
+    NoSpace {
+        /// The file.
+        file: FileName,
+    },
+    /// The file does not exist.
+    #[error("{file}: no such file")]
+    NotFound {
+        /// The file.
+        file: FileName,
+    },
+}
+
+/// Reading, synchronously and with the member's own writes visible.
+pub trait DiskRead {
+    /// All files below `dir` (a path without trailing slash), as full paths in ascending order.
+    fn list(&self, dir: &str) -> Vec<FileName>;
+
+    /// Length of the file in bytes.
+    fn len(&self, file: &str) -> Result<u64, DiskError>;
+
+    /// Fills `buf` from byte `offset`. Returns how many bytes there were: fewer than asked only at the file's end.
+    fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError>;
+
+    /// The whole file.
+    fn read_all(&self, file: &str) -> Result<Vec<u8>, DiskError> {
+        let mut all = vec![0; usize::try_from(self.len(file)?).expect("invariant: a file fits in memory")];
+        let n = self.read(file, 0, &mut all)?;
+        all.truncate(n);
+        Ok(all)
+    }
+}

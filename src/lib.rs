@@ -1,0 +1,6 @@
+//! The store.
+#![forbid(unsafe_code)]
+
+pub mod bug;
+pub mod disk;
+pub mod raft;
