@@ -3,4 +3,5 @@
 
 pub mod bug;
 pub mod disk;
+pub mod pb;
 pub mod raft;
