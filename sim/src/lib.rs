@@ -1,1 +1,4 @@
 //! The testbed.
+#![forbid(unsafe_code)]
+
+pub mod scenario;

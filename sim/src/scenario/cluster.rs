@@ -1,0 +1,104 @@
+//! `[cluster]`: how many members, which timers, which version, which bugs.
+
+use super::{
+    units::{MILLISECOND, SECOND},
+    vocabulary,
+};
+use seedbed::bug::Bug;
+
+/// The members. Member `n1` is number 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// How many, 1 to 9.
+    pub members: u8,
+    /// Whose defaults they run.
+    pub profile: Profile,
+    /// Heartbeat interval = one Raft tick, in nanoseconds (etcd: 100 ms).
+    pub heartbeat: u64,
+    /// Election timeout T in nanoseconds, drawn from [T, 2T) (etcd: 1 s). At least two heartbeats; etcd itself asks for
+    /// five, and a scenario may go lower to show why.
+    pub election: u64,
+    /// PreVote; the profile's unless the file sets it.
+    pub pre_vote: bool,
+    /// CheckQuorum: a leader without a quorum steps down, and voters honour the leader's lease.
+    pub check_quorum: bool,
+    /// Applied entries between two snapshots (etcd: 100,000).
+    pub snapshot_count: u64,
+    /// Entries that stay in the log behind a snapshot, for slow followers (etcd: 5,000).
+    pub snapshot_catchup: u64,
+    /// Size at which a WAL segment is cut, in bytes. Small, so that short runs cut some.
+    pub wal_segment_bytes: u64,
+    /// Largest request that is accepted, in bytes (etcd: 1.5 MiB).
+    pub max_request_bytes: u64,
+    /// Append messages that may be under way to one follower (etcd: 512).
+    pub max_inflight: u32,
+    /// Bugs switched on from the start.
+    pub bugs: Vec<BugSwitch>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            members: 3,
+            profile: Profile::default(),
+            heartbeat: 100 * MILLISECOND,
+            election: SECOND,
+            pre_vote: Profile::default().pre_vote(),
+            check_quorum: true,
+            snapshot_count: 100_000,
+            snapshot_catchup: 5_000,
+            wal_segment_bytes: 256 << 10,
+            max_request_bytes: 3 << 19,
+            max_inflight: 512,
+            bugs: Vec::new(),
+        }
+    }
+}
+
+vocabulary! {
+    /// An etcd version whose defaults the members run.
+    #[derive(Default)]
+    pub enum Profile("profile") {
+        /// PreVote off.
+        Etcd34 = "etcd-3.4",
+        /// PreVote on.
+        #[default]
+        Etcd35 = "etcd-3.5",
+    }
+}
+
+impl Profile {
+    /// Whether PreVote is on by default.
+    pub fn pre_vote(self) -> bool {
+        self == Profile::Etcd35
+    }
+}
+
+/// A bug and where it is switched on: `name`, or `name@n2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BugSwitch {
+    /// The bug.
+    pub bug: Bug,
+    /// The one member that has it; `None` for every member.
+    pub member: Option<u8>,
+}
+
+/// Every bug with its name in files and on the command line.
+const BUGS: &[(&str, Bug)] = &[
+    ("ack-before-wal", Bug::AckBeforeWal),
+    ("vote-not-durable", Bug::VoteNotDurable),
+    ("readindex-no-term-commit", Bug::ReadindexNoTermCommit),
+    ("commit-older-term", Bug::CommitOlderTerm),
+    ("prevote-wedge", Bug::PrevoteWedge),
+    ("lease-read-under-pause", Bug::LeaseReadUnderPause),
+];
+
+/// The bug that a name stands for.
+pub fn bug_by_name(name: &str) -> Option<Bug> {
+    BUGS.iter().find(|(known, _)| *known == name).map(|(_, bug)| *bug)
+}
+
+/// A bug's name.
+pub fn bug_name(bug: Bug) -> &'static str {
+    BUGS.iter().find(|(_, known)| *known == bug).map_or("unnamed", |(name, _)| name)
+}

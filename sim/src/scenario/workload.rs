@@ -1,0 +1,85 @@
+//! `[[workload]]`: what the clients do.
+
+use super::{Range32, units::SECOND, vocabulary};
+
+/// A group of clients that do the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// What they do.
+    pub kind: WorkloadKind,
+    /// How many clients; each has at most one request under way.
+    pub clients: u16,
+    /// Requests per second, of all its clients together.
+    pub rate: u32,
+    /// How many different keys they use.
+    pub keys: u32,
+    /// Size of a value, in bytes.
+    pub value_bytes: Range32,
+    /// Which requests, by weight.
+    pub mix: Mix,
+    /// When a client gives a request up, in nanoseconds. The outcome is then unknown: it may still commit.
+    pub timeout: u64,
+    /// Which members they talk to.
+    pub endpoints: Endpoints,
+    /// When they begin, in nanoseconds of the run.
+    pub start: u64,
+    /// When they stop; `None`: at the end of the run.
+    pub stop: Option<u64>,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            kind: WorkloadKind::Kv,
+            clients: 5,
+            rate: 100,
+            keys: 16,
+            value_bytes: Range32::new(8, 64),
+            mix: Mix::default(),
+            timeout: 5 * SECOND,
+            endpoints: Endpoints::All,
+            start: 0,
+            stop: None,
+        }
+    }
+}
+
+vocabulary! {
+    /// What a group of clients does.
+    pub enum WorkloadKind("workload kind") {
+        /// Reads and writes of single keys and short ranges.
+        Kv = "kv",
+    }
+}
+
+/// Weights of the requests; a weight of 0 leaves one out. Not all are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mix {
+    /// Write a key.
+    pub put: u32,
+    /// Linearizable read of a key.
+    pub get: u32,
+    /// Serializable read of a key: whatever the asked member has applied.
+    pub serializable: u32,
+    /// Delete a key.
+    pub delete: u32,
+    /// Transaction: write a key if its mod revision is the one last read.
+    pub cas: u32,
+    /// Linearizable read of all keys of the workload.
+    pub list: u32,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self { put: 40, get: 35, serializable: 5, delete: 5, cas: 13, list: 2 }
+    }
+}
+
+/// Which members a workload's clients talk to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoints {
+    /// Each client begins at its own member and goes on to the next when one fails it.
+    All,
+    /// Only this member.
+    Member(u8),
+}
