@@ -27,6 +27,110 @@ pub enum Bug {
     LeaseReadUnderPause,
 }
 
+/// A row of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BugInfo {
+    /// The switch's name, as `--bug` takes it.
+    pub name: &'static str,
+    /// Where etcd's tracker tells about it.
+    pub issue: &'static str,
+    /// etcd versions that carried it.
+    pub versions: &'static str,
+    /// What it breaks.
+    pub class: &'static str,
+    /// What goes wrong, in one sentence.
+    pub summary: &'static str,
+    /// The scenario that shows it, as a path from the project's root.
+    pub scenario: &'static str,
+    /// The check that catches it, by its name among a run's failed checks.
+    pub check: &'static str,
+    /// Seeds, counted from 0, that the scenario needed until the check caught it.
+    pub seeds_to_find: u64,
+}
+
+impl Bug {
+    /// Every bug that is built.
+    pub const ALL: [Bug; 6] = [
+        Bug::AckBeforeWal,
+        Bug::VoteNotDurable,
+        Bug::ReadindexNoTermCommit,
+        Bug::CommitOlderTerm,
+        Bug::PrevoteWedge,
+        Bug::LeaseReadUnderPause,
+    ];
+
+    /// The bug of that name.
+    pub fn from_name(name: &str) -> Option<Bug> {
+        Bug::ALL.into_iter().find(|bug| bug.info().name == name)
+    }
+
+    /// The bug's row of the catalogue.
+    pub fn info(self) -> BugInfo {
+        match self {
+            Bug::AckBeforeWal => BugInfo {
+                name: "ack-before-wal",
+                issue: "#14370",
+                versions: "< 3.5.5, < 3.4.21",
+                class: "lost write",
+                summary: "a sole voter applies and acknowledges an entry while its WAL save is still out",
+                scenario: "scenarios/bugs/ack-before-wal.toml",
+                check: "linearizable",
+                seeds_to_find: 1,
+            },
+            Bug::VoteNotDurable => BugInfo {
+                name: "vote-not-durable",
+                issue: "mutant; raft 9d2a465 is akin",
+                versions: "none known",
+                class: "two leaders in a term",
+                summary: "a vote is answered before the hard state that records it is durable",
+                scenario: "scenarios/bugs/vote-not-durable.toml",
+                check: "raft-vote-once",
+                seeds_to_find: 1,
+            },
+            Bug::ReadindexNoTermCommit => BugInfo {
+                name: "readindex-no-term-commit",
+                issue: "#7331",
+                versions: "< 3.1.2",
+                class: "stale read",
+                summary: "a new leader serves reads from its commit index before it has committed in its own term",
+                scenario: "scenarios/bugs/readindex-no-term-commit.toml",
+                check: "linearizable",
+                seeds_to_find: 1,
+            },
+            Bug::CommitOlderTerm => BugInfo {
+                name: "commit-older-term",
+                issue: "mutant; Raft paper, Figure 8",
+                versions: "none known",
+                class: "lost write",
+                summary: "a leader commits an entry of an older term by counting its replicas",
+                scenario: "scenarios/bugs/commit-older-term.toml",
+                check: "raft-leader-completeness",
+                seeds_to_find: 1,
+            },
+            Bug::PrevoteWedge => BugInfo {
+                name: "prevote-wedge",
+                issue: "#8243, #8501",
+                versions: "raft before 3.3",
+                class: "no progress",
+                summary: "pre-votes of a lower term are dropped instead of rejected, and grants are ignored as stale",
+                scenario: "scenarios/bugs/prevote-wedge.toml",
+                check: "liveness",
+                seeds_to_find: 1,
+            },
+            Bug::LeaseReadUnderPause => BugInfo {
+                name: "lease-read-under-pause",
+                issue: "#6005 (ReadOnlyLeaseBased)",
+                versions: "an option that etcd never enabled",
+                class: "stale read",
+                summary: "a leader that was paused answers reads by a lease that is counted in ticks it did not see",
+                scenario: "scenarios/bugs/lease-read-under-pause.toml",
+                check: "linearizable",
+                seeds_to_find: 1,
+            },
+        }
+    }
+}
+
 /// The bugs that are switched on in one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BugSet(u64);

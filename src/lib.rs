@@ -1,7 +1,12 @@
 //! The store.
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod apply;
+pub mod backend;
 pub mod bug;
 pub mod disk;
+pub mod mvcc;
 pub mod pb;
 pub mod raft;
+pub mod time;

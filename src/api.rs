@@ -1,0 +1,122 @@
+//! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
+
+use crate::pb::etcdserverpb::{
+    DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
+    TxnResponse,
+};
+use crate::raft::NodeId;
+
+/// A request's number on its member, given by whoever hands it in; the reply carries it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// A client's request.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Request {
+    /// Read keys: linearizable unless `serializable` is set.
+    Range(RangeRequest),
+    /// Set a key.
+    Put(PutRequest),
+    /// Delete keys.
+    DeleteRange(DeleteRangeRequest),
+    /// Compare, then do one of two lists of operations.
+    Txn(TxnRequest),
+    /// Hand leadership to this member.
+    MoveLeader(NodeId),
+}
+
+/// What a request brought.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Response {
+    /// To [`Request::Range`].
+    Range(RangeResponse),
+    /// To [`Request::Put`].
+    Put(PutResponse),
+    /// To [`Request::DeleteRange`].
+    DeleteRange(DeleteRangeResponse),
+    /// To [`Request::Txn`].
+    Txn(TxnResponse),
+    /// To [`Request::MoveLeader`]: the new leader leads.
+    MoveLeader,
+}
+
+/// What went wrong; the texts are etcd's, since clients match on them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Error {
+    /// A put or range without a key.
+    #[error("etcdserver: key is not provided")]
+    EmptyKey,
+    /// The request's encoding is longer than the member's limit (1.5 MiB unless configured).
+    #[error("etcdserver: request is too large")]
+    RequestTooLarge,
+    /// The member has committed 5000 entries more than it has applied.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// The revision asked for does not exist yet.
+    #[error("etcdserver: mvcc: required revision is a future revision")]
+    FutureRevision,
+    /// The leader is handing over and takes no proposals.
+    #[error("raft proposal dropped")]
+    ProposalDropped,
+    /// The leader changed while a read waited for its confirmation.
+    #[error("etcdserver: leader changed")]
+    LeaderChanged,
+    /// The request took longer than 5 s + 2 election timeouts. A write may still take effect.
+    #[error("etcdserver: request timed out")]
+    Timeout,
+    /// The same, and the leader was lost meanwhile. A write may still take effect.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    TimeoutLeaderFail,
+    /// This member leads nothing and knows no leader.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// Only the leader can hand leadership over.
+    #[error("etcdserver: not leader")]
+    NotLeader,
+    /// The wished leader is no voter of the cluster.
+    #[error("etcdserver: bad leader transferee")]
+    BadLeaderTransferee,
+    /// The member has stopped.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+/// gRPC's status codes, as far as [`Error`] uses them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// 2
+    Unknown,
+    /// 3
+    InvalidArgument,
+    /// 8
+    ResourceExhausted,
+    /// 9
+    FailedPrecondition,
+    /// 11
+    OutOfRange,
+    /// 14
+    Unavailable,
+}
+
+impl Error {
+    /// The gRPC status code that etcd sends with this text.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::EmptyKey | Error::RequestTooLarge => Code::InvalidArgument,
+            Error::TooManyRequests => Code::ResourceExhausted,
+            Error::FutureRevision => Code::OutOfRange,
+            Error::ProposalDropped => Code::Unknown,
+            Error::NotLeader | Error::BadLeaderTransferee => Code::FailedPrecondition,
+            Error::LeaderChanged
+            | Error::Timeout
+            | Error::TimeoutLeaderFail
+            | Error::NoLeader
+            | Error::Stopped => Code::Unavailable,
+        }
+    }
+
+    /// Whether a write that ended so certainly has not taken effect and never will.
+    pub fn certainly_not_executed(&self) -> bool {
+        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped)
+    }
+}

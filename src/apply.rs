@@ -1,0 +1,71 @@
+//! How a committed entry changes the state; nothing else does.
+//!
+//! Every member applies the same entries in the same order, so everything here must be deterministic: a request that
+//! fails must fail alike everywhere, and it takes its place in the log all the same (its consistent index is saved).
+
+use crate::api::{Error, Request, Response};
+use crate::mvcc::{MvccError, Store};
+use crate::pb::etcdserverpb::InternalRaftRequest;
+use crate::raft::{Entry, EntryKind};
+use prost::Message as _;
+
+/// What an entry brought.
+#[derive(Debug)]
+pub struct Applied {
+    /// The request's number; 0 for an entry without one.
+    pub request: u64,
+    /// The answer for whoever proposed it. Without a header.
+    pub result: Result<Response, MvccError>,
+    /// The revision that the answer's header names.
+    pub revision: i64,
+}
+
+impl From<MvccError> for Error {
+    fn from(error: MvccError) -> Error {
+        match error {
+            MvccError::FutureRevision => Error::FutureRevision,
+        }
+    }
+}
+
+/// Applies `entry`, whose index must follow the last applied one.
+pub fn apply(store: &mut Store, entry: &Entry) -> Applied {
+    assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
+    let request = match entry.kind {
+        EntryKind::Normal => decode(entry),
+        // Configurations change with the chapter on membership; the bootstrap changes say what `start` already knows.
+        EntryKind::ConfChange | EntryKind::ConfChangeV2 => InternalRaftRequest::default(),
+    };
+    let number = request.header.as_ref().map_or(0, |header| header.id);
+    let mut txn = store.write(entry.index);
+    let result = if let Some(put) = &request.put {
+        Ok(Response::Put(txn.put(put)))
+    } else if let Some(delete) = &request.delete_range {
+        Ok(Response::DeleteRange(txn.delete_range(delete)))
+    } else if let Some(nested) = &request.txn {
+        txn.txn(nested).map(Response::Txn)
+    } else {
+        // A new leader's empty entry, or one of the cluster's own records.
+        Ok(Response::MoveLeader)
+    };
+    Applied { request: number, result, revision: txn.commit() }
+}
+
+/// The request in an entry. Members of another make also write v2 requests (a member's attributes, the cluster's
+/// version) into the log; they change nothing here.
+fn decode(entry: &Entry) -> InternalRaftRequest {
+    InternalRaftRequest::decode(entry.data.clone()).unwrap_or_default()
+}
+
+/// The entry data of a write.
+pub fn encode(number: u64, request: Request) -> Vec<u8> {
+    let header = crate::pb::etcdserverpb::RequestHeader { id: number, ..Default::default() };
+    let mut internal = InternalRaftRequest { header: Some(header), ..Default::default() };
+    match request {
+        Request::Put(put) => internal.put = Some(put),
+        Request::DeleteRange(delete) => internal.delete_range = Some(delete),
+        Request::Txn(txn) => internal.txn = Some(txn),
+        Request::Range(_) | Request::MoveLeader(_) => panic!("invariant: only writes go into the log"),
+    }
+    internal.encode_to_vec()
+}

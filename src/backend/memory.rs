@@ -1,0 +1,191 @@
+//! The memory engine: one B-tree a bucket.
+//!
+//! Its image is, for each bucket in order: the number of pairs, then for each pair the lengths of key and value and
+//! their bytes; every number a little-endian u64.
+
+use super::{Bucket, Engine, ImageError};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Memory {
+    buckets: [BTreeMap<Bytes, Bytes>; Bucket::ALL.len()],
+    /// Sum of the pairs' hashes: order does not matter, and a change costs one pair, not a scan.
+    hash: u64,
+    bytes: u64,
+    in_transaction: bool,
+}
+
+impl Memory {
+    /// An empty engine.
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    fn forget(&mut self, bucket: Bucket, key: &[u8], old: &Bytes) {
+        self.hash = self.hash.wrapping_sub(pair_hash(bucket, key, old));
+        self.bytes -= (key.len() + old.len()) as u64;
+    }
+}
+
+impl Engine for Memory {
+    fn begin(&mut self) {
+        assert!(!self.in_transaction, "invariant: transactions do not nest");
+        self.in_transaction = true;
+    }
+
+    fn put(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
+        debug_assert!(self.in_transaction, "invariant: writes happen inside a transaction");
+        self.hash = self.hash.wrapping_add(pair_hash(bucket, &key, &value));
+        self.bytes += (key.len() + value.len()) as u64;
+        if let Some(old) = self.buckets[bucket as usize].insert(key.clone(), value) {
+            self.forget(bucket, &key, &old);
+        }
+    }
+
+    fn delete(&mut self, bucket: Bucket, key: &[u8]) {
+        debug_assert!(self.in_transaction, "invariant: writes happen inside a transaction");
+        if let Some(old) = self.buckets[bucket as usize].remove(key) {
+            self.forget(bucket, key, &old);
+        }
+    }
+
+    fn get(&self, bucket: Bucket, key: &[u8]) -> Option<Bytes> {
+        self.buckets[bucket as usize].get(key).cloned()
+    }
+
+    fn range(&self, bucket: Bucket, from: &[u8], to: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &Bytes) -> bool) {
+        if to.is_some_and(|to| to <= from) {
+            return;
+        }
+        let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
+        for (key, value) in self.buckets[bucket as usize].range::<[u8], _>(bounds) {
+            if !visit(key, value) {
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        assert!(self.in_transaction, "invariant: only an open transaction is committed");
+        self.in_transaction = false;
+    }
+
+    fn snapshot(&self) -> Bytes {
+        let mut image = Vec::with_capacity(self.bytes as usize + 64);
+        for bucket in &self.buckets {
+            image.extend((bucket.len() as u64).to_le_bytes());
+            for (key, value) in bucket {
+                image.extend((key.len() as u64).to_le_bytes());
+                image.extend((value.len() as u64).to_le_bytes());
+                image.extend(&key[..]);
+                image.extend(&value[..]);
+            }
+        }
+        image.into()
+    }
+
+    fn restore(&mut self, image: &[u8]) -> Result<(), ImageError> {
+        let mut fresh = Memory::new();
+        let mut reader = ImageReader { image, offset: 0 };
+        fresh.begin();
+        for bucket in Bucket::ALL {
+            for _ in 0..reader.number("a count of pairs")? {
+                let key_len = reader.number("a key's length")?;
+                let value_len = reader.number("a value's length")?;
+                let key = Bytes::copy_from_slice(reader.take(key_len, "a key")?);
+                let value = Bytes::copy_from_slice(reader.take(value_len, "a value")?);
+                fresh.put(bucket, key, value);
+            }
+        }
+        if reader.offset != image.len() {
+            return Err(ImageError { offset: reader.offset, expected: "the image's end" });
+        }
+        fresh.commit();
+        *self = fresh;
+        Ok(())
+    }
+
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+fn pair_hash(bucket: Bucket, key: &[u8], value: &[u8]) -> u64 {
+    xxh3_64_with_seed(value, xxh3_64_with_seed(key, bucket as u64))
+}
+
+struct ImageReader<'a> {
+    image: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> ImageReader<'a> {
+    fn take(&mut self, len: u64, expected: &'static str) -> Result<&'a [u8], ImageError> {
+        let rest = &self.image[self.offset..];
+        let error = ImageError { offset: self.offset, expected };
+        let len = usize::try_from(len).map_err(|_| error.clone())?;
+        let taken = rest.get(..len).ok_or(error)?;
+        self.offset += len;
+        Ok(taken)
+    }
+
+    fn number(&mut self, expected: &'static str) -> Result<u64, ImageError> {
+        let bytes = self.take(8, expected)?;
+        Ok(u64::from_le_bytes(bytes.try_into().expect("invariant: eight bytes were taken")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn filled(pairs: &[(Vec<u8>, Vec<u8>)]) -> Memory {
+        let mut engine = Memory::new();
+        engine.begin();
+        for (key, value) in pairs {
+            engine.put(Bucket::Key, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        }
+        engine.commit();
+        engine
+    }
+
+    proptest! {
+        #[test]
+        fn an_image_restores_the_same_pairs_and_hash(pairs: Vec<(Vec<u8>, Vec<u8>)>) {
+            let engine = filled(&pairs);
+            let mut other = Memory::new();
+            other.restore(&engine.snapshot()).unwrap();
+            prop_assert_eq!(engine.hash(), other.hash());
+            prop_assert_eq!(engine.bytes(), other.bytes());
+            prop_assert_eq!(&engine.buckets, &other.buckets);
+        }
+
+        #[test]
+        fn a_cut_image_is_refused_and_changes_nothing(pairs: Vec<(Vec<u8>, Vec<u8>)>, cut: prop::sample::Index) {
+            let image = filled(&pairs).snapshot();
+            let mut other = filled(&[(b"kept".to_vec(), b"yes".to_vec())]);
+            let before = other.hash();
+            prop_assert!(other.restore(&image[..cut.index(image.len())]).is_err());
+            prop_assert_eq!(other.hash(), before);
+        }
+    }
+
+    #[test]
+    fn the_hash_forgets_what_was_overwritten_or_deleted() {
+        let mut engine = filled(&[(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
+        engine.begin();
+        engine.put(Bucket::Key, Bytes::from_static(b"a"), Bytes::from_static(b"3"));
+        engine.delete(Bucket::Key, b"b");
+        engine.commit();
+        assert_eq!(engine.hash(), filled(&[(b"a".to_vec(), b"3".to_vec())]).hash());
+    }
+}

@@ -1,0 +1,118 @@
+//! What a member is told at start.
+
+use crate::bug::BugSet;
+use crate::raft::NodeId;
+use crate::time::{MILLISECOND, Nanos, SECOND};
+
+/// A member of the initial cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Derived from the URLs and the cluster's token (`crate::pb::ids`).
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_urls: Vec<String>,
+}
+
+/// A member's settings; defaults are etcd's.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This member's id.
+    pub id: NodeId,
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// The initial cluster, this member included; used only where there is no data yet.
+    pub initial_cluster: Vec<Peer>,
+    /// Heartbeat interval, which is the length of a tick.
+    pub tick: Nanos,
+    /// Election timeout in ticks; each wait is drawn from [this, twice this).
+    pub election_ticks: u32,
+    /// Rehearse elections (etcd 3.5's default, off in 3.4).
+    pub pre_vote: bool,
+    /// A leader that hears no majority for an election timeout steps down.
+    pub check_quorum: bool,
+    /// Entries between snapshots.
+    pub snapshot_count: u64,
+    /// Entries kept in memory behind a snapshot, for followers that lag a little.
+    pub snapshot_catchup: u64,
+    /// Snapshot files kept.
+    pub max_snapshots: usize,
+    /// A WAL segment is cut when it has grown past this many bytes.
+    pub wal_segment_bytes: u64,
+    /// Longest request, in bytes of its encoding.
+    pub max_request_bytes: usize,
+    /// Most entries that may be committed but not applied before requests are refused.
+    pub max_backlog: u64,
+    /// Most bytes in one append message.
+    pub max_append_bytes: u64,
+    /// Most append messages in flight to one follower.
+    pub max_inflight: usize,
+    /// Seed of the election timeouts and of the first tick's offset.
+    pub seed: u64,
+    /// Historical bugs that are switched on.
+    pub bugs: BugSet,
+    /// What work costs in simulated CPU time; `None`: it takes the time that it takes.
+    pub costs: Option<Costs>,
+}
+
+impl Config {
+    /// etcd 3.5's defaults for a member of a cluster.
+    pub fn new(id: NodeId, cluster_id: u64, initial_cluster: Vec<Peer>) -> Config {
+        Config {
+            id,
+            cluster_id,
+            initial_cluster,
+            tick: 100 * MILLISECOND,
+            election_ticks: 10,
+            pre_vote: true,
+            check_quorum: true,
+            snapshot_count: 100_000,
+            snapshot_catchup: 5_000,
+            max_snapshots: 5,
+            wal_segment_bytes: 64_000_000,
+            max_request_bytes: 3 * 512 * 1024,
+            max_backlog: 5_000,
+            max_append_bytes: 512 * 1024,
+            max_inflight: 512,
+            seed: 0,
+            bugs: BugSet::NONE,
+            costs: None,
+        }
+    }
+
+    /// How long a request may take: 5 s for its queueing and disk work, and two election timeouts.
+    pub fn request_timeout(&self) -> Nanos {
+        5 * SECOND + 2 * self.tick * u64::from(self.election_ticks)
+    }
+}
+
+/// The cost table: CPU nanoseconds by operation. Larger numbers are a slower CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// Any step.
+    pub step: Nanos,
+    /// Proposing a write.
+    pub propose: Nanos,
+    /// Appending an entry to the log.
+    pub append: Nanos,
+    /// Applying an entry.
+    pub apply: Nanos,
+    /// Serving a read.
+    pub read: Nanos,
+    /// Each KiB of an entry, a response or a snapshot.
+    pub kib: Nanos,
+}
+
+impl Costs {
+    /// Rough figures for one core of a server.
+    pub const SERVER: Costs = Costs { step: 4_000, propose: 8_000, append: 1_000, apply: 12_000, read: 10_000, kib: 1_000 };
+
+    /// The same work on a CPU that is `factor` times slower.
+    #[must_use]
+    pub fn slowed(self, factor: u64) -> Costs {
+        let Costs { step, propose, append, apply, read, kib } = self;
+        let [step, propose, append, apply, read, kib] = [step, propose, append, apply, read, kib].map(|n| n * factor);
+        Costs { step, propose, append, apply, read, kib }
+    }
+}

@@ -1,0 +1,142 @@
+//! What goes into a step and what comes out of it.
+
+use crate::api::{Error, Request, RequestId, Response};
+use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
+use crate::raft::{Message, NodeId, RaftEvent};
+use crate::time::Nanos;
+
+/// One thing that happened to a member.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Input {
+    /// A message from a peer.
+    Message(Message),
+    /// A client's request; answered by exactly one reply with its id, unless the member stops or crashes first.
+    Request(RequestId, Request),
+    /// A disk operation is done, or failed.
+    Disk(DiskDone),
+    /// The deadline that [`Effects::deadline`] asked for (or any other moment: being early does no harm).
+    Deadline,
+    /// The transport could not reach a peer.
+    Unreachable(NodeId),
+    /// The transport delivered a snapshot to a peer, or failed to.
+    SnapshotSent(NodeId, bool),
+}
+
+/// What a step asks the world to do. The caller keeps one and clears it between steps, so that its vectors keep their
+/// room.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To send to peers, in this order for each peer.
+    pub messages: Vec<Message>,
+    /// To answer to clients.
+    pub replies: Vec<(RequestId, Result<Response, Error>)>,
+    /// To start, in this order.
+    pub disk: Vec<DiskOp>,
+    /// When to step the member again with [`Input::Deadline`], on its monotonic clock, unless something else does
+    /// before. Replaces the deadline asked for earlier; always in the future.
+    pub deadline: Nanos,
+    /// CPU time that the step took, by the cost table; 0 without one.
+    pub cost: Nanos,
+    /// What happened inside.
+    pub trace: Vec<TraceEvent>,
+    /// The member has stopped and must not be stepped again.
+    pub stop: Option<StopReason>,
+}
+
+impl Effects {
+    /// Empties it.
+    pub fn clear(&mut self) {
+        self.messages.clear();
+        self.replies.clear();
+        self.disk.clear();
+        self.deadline = Nanos::MAX;
+        self.cost = 0;
+        self.trace.clear();
+        self.stop = None;
+    }
+}
+
+/// Why a member stopped by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum StopReason {
+    /// The disk failed under the WAL or a snapshot. It is not tried again: after a failed sync the pages may be gone.
+    #[error("the disk failed: {0}; replace it, then start the member again")]
+    Disk(DiskError),
+    /// A snapshot came that cannot be read.
+    #[error("a snapshot from the leader cannot be read: {0}")]
+    Snapshot(String),
+}
+
+/// What happened inside a member: for stories, traces and checkers. Never an instruction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TraceEvent {
+    /// Something in Raft.
+    Raft(RaftEvent),
+    /// A WAL save went out; the raft loop is blocked until `op` is done.
+    SaveStarted {
+        /// The operation waited for.
+        op: OpId,
+        /// Entries in the save.
+        entries: usize,
+    },
+    /// The save is durable, and the loop goes on.
+    SaveDone {
+        /// The operation waited for.
+        op: OpId,
+        /// How long the loop was blocked.
+        took: Nanos,
+    },
+    /// A tick fell due while the raft loop was blocked and an earlier one still waited: it is lost.
+    TickDropped {
+        /// The operation that blocks the loop; `None` if the member simply did not run (pause, slow CPU).
+        blocked_on: Option<OpId>,
+        /// How many.
+        count: u64,
+    },
+    /// An entry was applied.
+    Applied {
+        /// Its index.
+        index: u64,
+        /// Its term.
+        term: u64,
+        /// The request in it; 0 if there is none.
+        request: u64,
+        /// The store's revision after it.
+        revision: i64,
+        /// The store's hash after it.
+        hash: u64,
+    },
+    /// A client's write was given this number in the log.
+    Proposed {
+        /// The client's request.
+        client: RequestId,
+        /// Its number in entries.
+        request: u64,
+    },
+    /// A snapshot of the own store was saved, and the log before it (less the catch-up) dropped.
+    SnapshotSaved {
+        /// Its index.
+        index: u64,
+    },
+    /// A snapshot goes to a follower that is behind the log's start.
+    SnapshotSent {
+        /// The follower.
+        to: NodeId,
+        /// Its index.
+        index: u64,
+    },
+    /// The store was replaced by a leader's snapshot.
+    SnapshotInstalled {
+        /// Its index.
+        index: u64,
+        /// The store's revision after it.
+        revision: i64,
+        /// The store's hash after it.
+        hash: u64,
+    },
+    /// The torn end of the WAL was cut off at start.
+    WalRepaired {
+        /// Bytes dropped.
+        bytes: u64,
+    },
+}

@@ -1,0 +1,230 @@
+//! A member: one single-threaded state machine that puts Raft, WAL, snapshots and store together.
+//!
+//! ```text
+//!   Input ──▶ step(now, input, &mut effects) ──▶ messages · replies · disk operations · the next deadline · trace
+//! ```
+//!
+//! It never blocks, reads no clock and touches no file: everything slow is an effect whose completion comes back as an
+//! input. The same value runs in the simulated world and behind real sockets.
+//!
+//! etcd runs several loops as goroutines, and the course's cases live in how they wait for each other, so they are
+//! modelled one by one:
+//!
+//! - **the raft loop** ([`raft_loop`]) takes one `Ready` at a time. A leader's messages leave beside the WAL save, a
+//!   follower's after it. While a save is out the loop is blocked: one due tick waits, further ones are dropped, and so
+//!   a stalled fsync silences a leader (lesson 04).
+//! - **the apply loop** ([`apply_loop`]) turns committed entries into changes of the store and answers writes. It may
+//!   lag behind; 5000 entries behind, requests are refused (lesson 03).
+//! - **the read loop** ([`reads`]) confirms linearizable reads in batches by ReadIndex (lesson 02).
+//! - **the snapshotter** ([`snapshotter`]) saves the store every `snapshot_count` entries and shortens the log.
+//!
+//! Left out: watch, leases, auth, membership changes and quota, which come with their chapters.
+
+mod apply_loop;
+mod config;
+mod effects;
+mod raft_loop;
+mod reads;
+mod snapshotter;
+mod start;
+mod writes;
+
+pub use config::{Config, Costs, Peer};
+pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use start::StartError;
+
+use crate::api::{Error, Request, RequestId, Response};
+use crate::disk::{DiskDone, FileName, OpId, OpSink};
+use crate::mvcc::Store;
+use crate::pb::etcdserverpb::ResponseHeader;
+use crate::raft::{Body, NodeId, Raft, RaftEvent};
+use crate::time::{Nanos, Now};
+use crate::wal::Wal;
+use apply_loop::ApplyLoop;
+use raft_loop::RaftLoop;
+use reads::ReadLoop;
+use snapshotter::Snapshotter;
+use writes::Writes;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Member {
+    config: Config,
+    raft: Raft,
+    wal: Wal,
+    store: Store,
+    /// Number of the next disk operation.
+    next_op: u64,
+    raft_loop: RaftLoop,
+    apply: ApplyLoop,
+    reads: ReadLoop,
+    writes: Writes,
+    snapshotter: Snapshotter,
+    /// The leader that this member last knew; kept over leaderless times, to tell a change from a return.
+    last_leader: NodeId,
+    stopped: bool,
+    /// Room for Raft's events of one step.
+    raft_events: Vec<RaftEvent>,
+}
+
+impl Member {
+    /// Takes one input and says what follows from it.
+    pub fn step(&mut self, now: Now, input: Input, fx: &mut Effects) {
+        assert!(!self.stopped, "invariant: a stopped member is not stepped");
+        self.charge(fx, |costs| costs.step);
+        self.tick_if_due(now, fx);
+        match input {
+            Input::Message(message) => {
+                if let Body::Append { entries, .. } = &message.body {
+                    let bytes: usize = entries.iter().map(|entry| entry.data.len()).sum();
+                    self.charge(fx, |costs| costs.append * entries.len() as u64 + costs.kib * (bytes as u64 / 1024));
+                }
+                self.raft.step(message);
+            }
+            Input::Request(id, request) => self.on_request(now, id, request, fx),
+            Input::Disk(done) => self.on_disk(now, done, fx),
+            Input::Deadline => {}
+            Input::Unreachable(peer) => self.raft.report_unreachable(peer),
+            Input::SnapshotSent(peer, arrived) => self.raft.report_snapshot(peer, arrived),
+        }
+        self.run(now, fx);
+    }
+
+    /// Lets every loop do what it can, then says when to be woken.
+    fn run(&mut self, now: Now, fx: &mut Effects) {
+        self.notice_raft_events(now, fx);
+        self.propose_waiting(fx);
+        self.run_raft_loop(now, fx);
+        self.run_apply_loop(now, fx);
+        // What was applied can let a snapshot begin, and what was proposed or acknowledged meanwhile be sent.
+        self.run_snapshotter(fx);
+        self.run_read_loop(now, fx);
+        self.run_raft_loop(now, fx);
+        self.expire_requests(now, fx);
+        if let Some(reason) = &fx.stop {
+            debug_assert!(!reason.to_string().is_empty());
+            self.stopped = true;
+            return;
+        }
+        fx.deadline = self.next_deadline(now);
+    }
+
+    fn next_deadline(&self, now: Now) -> Nanos {
+        let wanted = [
+            self.raft_loop.next_tick,
+            self.apply.wake_at(),
+            self.reads.wake_at(),
+            self.writes.wake_at(),
+        ];
+        let next = wanted.into_iter().min().expect("invariant: the list is not empty");
+        next.max(now.mono + 1)
+    }
+
+    fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
+        match request {
+            Request::Range(range) => self.on_range(now, id, range, fx),
+            Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_) => self.on_write(now, id, request, fx),
+            Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
+        }
+    }
+
+    fn on_move_leader(&mut self, now: Now, id: RequestId, to: NodeId, fx: &mut Effects) {
+        if self.raft.leader() != self.config.id {
+            fx.replies.push((id, Err(Error::NotLeader)));
+        } else if !self.raft.conf().voters.contains(&to) {
+            fx.replies.push((id, Err(Error::BadLeaderTransferee)));
+        } else {
+            // etcd waits one heartbeat interval times the election ticks for the new leader, then gives up.
+            let deadline = now.mono + self.config.tick * u64::from(self.config.election_ticks);
+            self.writes.wait_for_leader(id, to, deadline);
+            self.raft.transfer_leader(to);
+        }
+    }
+
+    fn on_disk(&mut self, now: Now, done: DiskDone, fx: &mut Effects) {
+        if let Err(error) = done.result {
+            fx.stop = Some(StopReason::Disk(error));
+            return;
+        }
+        self.raft_save_done(now, done.id, fx);
+        self.snapshot_op_done(done.id, fx);
+    }
+
+    /// Moves Raft's events into the trace, and acts on a change of leader.
+    fn notice_raft_events(&mut self, now: Now, fx: &mut Effects) {
+        self.raft.take_events(&mut self.raft_events);
+        if self.raft_events.is_empty() {
+            return;
+        }
+        fx.trace.extend(self.raft_events.drain(..).map(TraceEvent::Raft));
+        let leader = self.raft.leader();
+        if leader == self.last_leader || leader == 0 {
+            return;
+        }
+        if self.last_leader != 0 {
+            self.reads.leader_changed(fx);
+        }
+        self.writes.leader_changed(now, leader, fx);
+        self.last_leader = leader;
+    }
+
+    fn charge(&self, fx: &mut Effects, cost: impl FnOnce(&Costs) -> Nanos) {
+        if let Some(costs) = &self.config.costs {
+            fx.cost += cost(costs);
+        }
+    }
+
+    fn header(&self, revision: i64) -> Option<ResponseHeader> {
+        Some(ResponseHeader {
+            cluster_id: self.config.cluster_id,
+            member_id: self.config.id,
+            revision,
+            raft_term: self.raft.term(),
+        })
+    }
+
+    /// Changes what work costs from now on: a slow CPU is a table of larger numbers.
+    pub fn set_costs(&mut self, costs: Option<Costs>) {
+        self.config.costs = costs;
+    }
+
+    /// This member's id.
+    pub fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    /// Its Raft, to look at.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Its store, to look at.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Approximate bytes held in memory: log and store.
+    pub fn memory_bytes(&self) -> u64 {
+        self.raft.log().bytes() + self.store.bytes()
+    }
+}
+
+/// Adds the header that only the member knows.
+fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
+    match response {
+        Response::Range(response) => Response::Range(crate::pb::etcdserverpb::RangeResponse { header, ..response }),
+        Response::Put(response) => Response::Put(crate::pb::etcdserverpb::PutResponse { header, ..response }),
+        Response::DeleteRange(response) => {
+            Response::DeleteRange(crate::pb::etcdserverpb::DeleteRangeResponse { header, ..response })
+        }
+        Response::Txn(response) => Response::Txn(crate::pb::etcdserverpb::TxnResponse { header, ..response }),
+        Response::MoveLeader => Response::MoveLeader,
+    }
+}
+
+/// Where the member keeps its WAL.
+pub const WAL_DIR: &str = "member/wal";
+
+fn wal_dir() -> FileName {
+    WAL_DIR.into()
+}

@@ -1,0 +1,146 @@
+//! The read loop: linearizable reads by ReadIndex, serializable ones at once (lesson 02).
+//!
+//! Reads that come together are confirmed together. A batch asks Raft for the commit index; the leader answers once a
+//! quorum has confirmed that it still leads; the batch is served when the store has applied that index. While one batch
+//! is out, later reads gather for the next. A batch without an answer asks again every 500 ms.
+
+use super::{Effects, Member, with_header};
+use crate::api::{Error, RequestId, Response};
+use crate::pb::etcdserverpb::RangeRequest;
+use crate::raft::{NodeId, ReadState};
+use crate::time::{MILLISECOND, Nanos, Now};
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+/// How long a batch waits for its index before it asks again.
+const RETRY: Nanos = 500 * MILLISECOND;
+
+#[derive(Debug, Default)]
+pub(super) struct ReadLoop {
+    next_ctx: u64,
+    /// Gather for the next batch.
+    gathering: VecDeque<Read>,
+    /// The batch that waits for its index.
+    asking: Option<Batch>,
+    /// Confirmed reads that wait until the store has applied their index.
+    confirmed: VecDeque<(u64, Read)>,
+}
+
+#[derive(Debug)]
+struct Read {
+    id: RequestId,
+    request: RangeRequest,
+    deadline: Nanos,
+}
+
+#[derive(Debug)]
+struct Batch {
+    /// The numbers under which it asked. Each try has its own, so that no answer is taken for another's (etcd #20418).
+    ctxs: RangeInclusive<u64>,
+    retry_at: Nanos,
+    reads: VecDeque<Read>,
+}
+
+impl ReadLoop {
+    /// `id` and `start` make the loop's numbers its own: the leader sees those of all members and of their restarts.
+    pub(super) fn new(id: NodeId, start: Nanos) -> ReadLoop {
+        let next_ctx = id << 48 | (start / MILLISECOND & ((1 << 40) - 1)) << 8 | 1;
+        ReadLoop { next_ctx, ..ReadLoop::default() }
+    }
+
+    pub(super) fn wake_at(&self) -> Nanos {
+        let first = |reads: &VecDeque<Read>| reads.front().map_or(Nanos::MAX, |read| read.deadline);
+        let asking = self.asking.as_ref().map_or(Nanos::MAX, |batch| batch.retry_at.min(first(&batch.reads)));
+        let confirmed = self.confirmed.front().map_or(Nanos::MAX, |(_, read)| read.deadline);
+        asking.min(first(&self.gathering)).min(confirmed)
+    }
+
+    /// A batch whose leader is gone fails at once; its clients ask again.
+    pub(super) fn leader_changed(&mut self, fx: &mut Effects) {
+        for read in self.asking.take().map(|batch| batch.reads).unwrap_or_default() {
+            fx.replies.push((read.id, Err(Error::LeaderChanged)));
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn on_range(&mut self, now: Now, id: RequestId, request: RangeRequest, fx: &mut Effects) {
+        if request.key.is_empty() {
+            fx.replies.push((id, Err(Error::EmptyKey)));
+        } else if request.serializable {
+            self.serve(id, &request, fx);
+        } else {
+            let deadline = now.mono + self.config.request_timeout();
+            self.reads.gathering.push_back(Read { id, request, deadline });
+        }
+    }
+
+    /// Takes the indexes that Raft has confirmed.
+    pub(super) fn reads_confirmed(&mut self, states: &[ReadState]) {
+        for state in states {
+            if let Some(batch) = self.reads.asking.take_if(|batch| batch.ctxs.contains(&state.ctx)) {
+                self.reads.confirmed.extend(batch.reads.into_iter().map(|read| (state.index, read)));
+            }
+        }
+    }
+
+    /// Serves what is confirmed and applied, and asks for what has gathered.
+    pub(super) fn run_read_loop(&mut self, now: Now, fx: &mut Effects) {
+        self.ask_read_index(now);
+        // An answer may be there at once (a sole voter), and then a batch that gathered meanwhile may ask too.
+        self.run_raft_loop(now, fx);
+        let applied = self.store.consistent_index();
+        while let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied) {
+            self.serve(read.id, &read.request, fx);
+        }
+    }
+
+    fn ask_read_index(&mut self, now: Now) {
+        let reads = &mut self.reads;
+        let ctx = reads.next_ctx;
+        match &mut reads.asking {
+            None if reads.gathering.is_empty() => return,
+            None => {
+                let gathered = std::mem::take(&mut reads.gathering);
+                reads.asking = Some(Batch { ctxs: ctx..=ctx, retry_at: now.mono + RETRY, reads: gathered });
+            }
+            Some(batch) if batch.retry_at <= now.mono => {
+                batch.ctxs = *batch.ctxs.start()..=ctx;
+                batch.retry_at = now.mono + RETRY;
+            }
+            Some(_) => return,
+        }
+        reads.next_ctx += 1;
+        self.raft.read_index(ctx);
+    }
+
+    fn serve(&mut self, id: RequestId, request: &RangeRequest, fx: &mut Effects) {
+        let result = self.store.range(request);
+        let bytes: usize = result.iter().flat_map(|response| &response.kvs).map(|kv| kv.value.len()).sum();
+        self.charge(fx, |costs| costs.read + costs.kib * (bytes as u64 / 1024));
+        let header = self.header(self.store.revision());
+        let reply = result.map(|response| with_header(Response::Range(response), header)).map_err(Error::from);
+        fx.replies.push((id, reply));
+    }
+
+    pub(super) fn expire_reads(&mut self, now: Now, fx: &mut Effects) {
+        let lost = self.raft.leader() == 0;
+        let mut expire = |read: Option<Read>| match read {
+            Some(read) => {
+                fx.replies.push((read.id, Err(if lost { Error::TimeoutLeaderFail } else { Error::Timeout })));
+                true
+            }
+            None => false,
+        };
+        let reads = &mut self.reads;
+        let due = |read: &mut Read| read.deadline <= now.mono;
+        while expire(reads.gathering.pop_front_if(due)) {}
+        while expire(reads.confirmed.pop_front_if(|(_, read)| due(read)).map(|(_, read)| read)) {}
+        if let Some(batch) = &mut reads.asking {
+            while expire(batch.reads.pop_front_if(due)) {}
+            if batch.reads.is_empty() {
+                reads.asking = None;
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading: ranges at a revision.
+
+use super::{Bucket, KeyValue, MvccError, Revision, Store};
+use crate::pb::etcdserverpb::{RangeRequest, RangeResponse, SortOrder, SortTarget};
+use prost::Message as _;
+
+/// The interval that a request's `key` and `range_end` mean: one key if `range_end` is empty, everything from `key` on
+/// if it is a zero byte, else `[key, range_end)`.
+pub(super) enum Interval<'a> {
+    /// One key.
+    Key(&'a [u8]),
+    /// `from <= key < to`; `None`: no end.
+    Span(&'a [u8], Option<&'a [u8]>),
+}
+
+impl<'a> Interval<'a> {
+    pub(super) fn of(key: &'a [u8], range_end: &'a [u8]) -> Interval<'a> {
+        match range_end {
+            b"" => Interval::Key(key),
+            b"\0" => Interval::Span(key, None),
+            to => Interval::Span(key, Some(to)),
+        }
+    }
+}
+
+impl Store {
+    /// Serves a range. The response has no header: only the member knows its ids and term.
+    ///
+    /// `count` is the number of all live keys of the interval, whatever `limit` and the filters drop; `more` says that
+    /// fewer were returned because of `limit` (etcd's own reading of both).
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, MvccError> {
+        self.range_at(request, self.revision)
+    }
+
+    /// Serves a range where `newest` is the current revision: inside a transaction that is the one being made.
+    pub(super) fn range_at(&self, request: &RangeRequest, newest: i64) -> Result<RangeResponse, MvccError> {
+        if request.revision > newest {
+            return Err(MvccError::FutureRevision);
+        }
+        let at = if request.revision > 0 { request.revision } else { newest };
+        let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0).unwrap_or(usize::MAX);
+        // Sorting or filtering needs all of them before the limit may cut.
+        let whole = request.sort_order != SortOrder::None as i32 || has_filter(request);
+        let fetch = if whole { usize::MAX } else { limit };
+
+        let mut response = RangeResponse::default();
+        let mut visit = |at: Revision| {
+            response.count += 1;
+            if !request.count_only && response.kvs.len() < fetch {
+                response.kvs.push(self.load(at));
+            }
+        };
+        match Interval::of(&request.key, &request.range_end) {
+            Interval::Key(key) => self.index.get(key, at).into_iter().for_each(|change| visit(change.at)),
+            Interval::Span(from, to) => self.index.range(from, to, at).for_each(|(_, change)| visit(change.at)),
+        }
+        if whole {
+            response.kvs.retain(|kv| passes(request, kv));
+            sort(request, &mut response.kvs);
+        }
+        response.more = response.kvs.len() > limit || (!whole && !request.count_only && response.count > limit as i64);
+        response.kvs.truncate(limit);
+        if request.keys_only {
+            response.kvs.iter_mut().for_each(|kv| kv.value.clear());
+        }
+        Ok(response)
+    }
+
+    /// The record of a live change.
+    pub(super) fn load(&self, at: Revision) -> KeyValue {
+        let value = self.engine.get(Bucket::Key, &at.encode(false));
+        let value = value.expect("invariant: each indexed change has its record");
+        KeyValue::decode(value).expect("invariant: the store's own records decode")
+    }
+}
+
+fn has_filter(r: &RangeRequest) -> bool {
+    (r.min_mod_revision | r.max_mod_revision | r.min_create_revision | r.max_create_revision) != 0
+}
+
+fn passes(r: &RangeRequest, kv: &KeyValue) -> bool {
+    let within = |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);
+    within(kv.mod_revision, r.min_mod_revision, r.max_mod_revision)
+        && within(kv.create_revision, r.min_create_revision, r.max_create_revision)
+}
+
+fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
+    let order = SortOrder::try_from(request.sort_order).unwrap_or(SortOrder::None);
+    // An unknown target sorts by key, as etcd's zero value does.
+    let target = SortTarget::try_from(request.sort_target).unwrap_or(SortTarget::Key);
+    if order == SortOrder::None {
+        return;
+    }
+    kvs.sort_by(|a, b| {
+        let ascending = match target {
+            SortTarget::Key => a.key.cmp(&b.key),
+            SortTarget::Version => a.version.cmp(&b.version),
+            SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+            SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+            SortTarget::Value => a.value.cmp(&b.value),
+        };
+        if order == SortOrder::Descend { ascending.reverse() } else { ascending }
+    });
+}

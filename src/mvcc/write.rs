@@ -1,0 +1,189 @@
+//! Writing: the transaction in which one entry is applied.
+
+use super::read::Interval;
+use super::{Bucket, CONSISTENT_INDEX, KeyValue, MvccError, Revision, Store};
+use crate::pb::etcdserverpb::compare::TargetUnion;
+use crate::pb::etcdserverpb::{
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp,
+    ResponseOp, TxnRequest, TxnResponse, request_op, response_op,
+};
+use bytes::Bytes;
+use prost::Message as _;
+use std::cmp::Ordering;
+
+/// One entry's changes. They share one main revision, which exists only if there are any.
+#[derive(Debug)]
+pub struct WriteTxn<'a> {
+    store: &'a mut Store,
+    /// The revision of the next change.
+    next: Revision,
+}
+
+impl<'a> WriteTxn<'a> {
+    pub(super) fn begin(store: &'a mut Store, index: u64) -> WriteTxn<'a> {
+        store.engine.begin();
+        // The consistent index goes with the changes that it vouches for, in the same transaction: split, and a crash
+        // between them skips an entry or applies it twice (etcd #13766, #11651).
+        let mark = Bytes::copy_from_slice(&index.to_be_bytes());
+        store.engine.put(Bucket::Meta, Bytes::from_static(CONSISTENT_INDEX), mark);
+        let next = Revision { main: store.revision + 1, sub: 0 };
+        WriteTxn { store, next }
+    }
+
+    /// Closes the transaction. Returns the store's revision.
+    pub fn commit(self) -> i64 {
+        if self.next.sub > 0 {
+            self.store.revision = self.next.main;
+        }
+        self.store.engine.commit();
+        self.store.revision
+    }
+
+    /// The revision that a response's header names: the one being made, once something changed.
+    pub fn revision(&self) -> i64 {
+        if self.next.sub > 0 { self.next.main } else { self.store.revision }
+    }
+
+    /// Reads, the transaction's own changes included.
+    pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, MvccError> {
+        self.store.range_at(request, self.revision())
+    }
+
+    /// Sets a key.
+    pub fn put(&mut self, request: &PutRequest) -> PutResponse {
+        let main = self.next.main;
+        let before = self.store.index.get(&request.key, main);
+        let prev_kv = before.filter(|_| request.prev_kv).map(|change| self.store.load(change.at));
+        let (create_revision, version) = before.map_or((main, 1), |old| (old.create_revision, old.version + 1));
+        let kv = KeyValue {
+            key: request.key.clone(),
+            create_revision,
+            mod_revision: main,
+            version,
+            value: request.value.clone(),
+            lease: request.lease,
+        };
+        self.record(&kv, false);
+        PutResponse { header: None, prev_kv }
+    }
+
+    /// Deletes the live keys of an interval, in key order.
+    pub fn delete_range(&mut self, request: &DeleteRangeRequest) -> DeleteRangeResponse {
+        let main = self.next.main;
+        let doomed: Vec<(Bytes, Revision)> = match Interval::of(&request.key, &request.range_end) {
+            Interval::Key(key) => {
+                self.store.index.get(key, main).map(|change| (request.key.clone(), change.at)).into_iter().collect()
+            }
+            Interval::Span(from, to) => {
+                self.store.index.range(from, to, main).map(|(key, change)| (key.clone(), change.at)).collect()
+            }
+        };
+        let mut response = DeleteRangeResponse { header: None, deleted: doomed.len() as i64, prev_kvs: Vec::new() };
+        for (key, at) in doomed {
+            if request.prev_kv {
+                response.prev_kvs.push(self.store.load(at));
+            }
+            self.record(&KeyValue { key, ..KeyValue::default() }, true);
+        }
+        response
+    }
+
+    /// Runs a transaction: all compares hold → `success`, else → `failure`; the same for transactions nested in it.
+    ///
+    /// Every compare is decided, and every range's revision checked, before anything changes: a transaction that fails
+    /// has no partial effects, and fails alike at every member.
+    pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, MvccError> {
+        let mut decisions = Vec::new();
+        self.decide(request, &mut decisions)?;
+        Ok(self.run(request, &mut decisions.into_iter()))
+    }
+
+    /// Appends, in the order in which [`WriteTxn::run`] meets them, whether each transaction succeeds.
+    fn decide(&self, request: &TxnRequest, decisions: &mut Vec<bool>) -> Result<(), MvccError> {
+        let succeeded = request.compare.iter().all(|compare| self.holds(compare));
+        decisions.push(succeeded);
+        for op in branch(request, succeeded) {
+            match &op.request {
+                Some(request_op::Request::RequestTxn(nested)) => self.decide(nested, decisions)?,
+                Some(request_op::Request::RequestRange(range)) if range.revision > self.revision() => {
+                    return Err(MvccError::FutureRevision);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, request: &TxnRequest, decisions: &mut std::vec::IntoIter<bool>) -> TxnResponse {
+        use request_op::Request as Req;
+        use response_op::Response as Resp;
+        let succeeded = decisions.next().expect("invariant: each transaction was decided");
+        let mut responses = Vec::new();
+        for op in branch(request, succeeded) {
+            let response = op.request.as_ref().map(|op| match op {
+                Req::RequestRange(range) => {
+                    Resp::ResponseRange(self.range(range).expect("invariant: revisions were checked first"))
+                }
+                Req::RequestPut(put) => Resp::ResponsePut(self.put(put)),
+                Req::RequestDeleteRange(delete) => Resp::ResponseDeleteRange(self.delete_range(delete)),
+                Req::RequestTxn(nested) => Resp::ResponseTxn(self.run(nested, decisions)),
+            });
+            responses.push(ResponseOp { response });
+        }
+        TxnResponse { header: None, succeeded, responses }
+    }
+
+    /// Whether a compare holds for every live key of its interval. An absent key compares as all zeros, except that
+    /// its value compares as unequal to anything.
+    fn holds(&self, compare: &Compare) -> bool {
+        let at = self.revision();
+        match Interval::of(&compare.key, &compare.range_end) {
+            Interval::Key(key) => match self.store.index.get(key, at) {
+                Some(change) => compares(compare, &self.store.load(change.at)),
+                None if compare.target == CompareTarget::Value as i32 => false,
+                None => compares(compare, &KeyValue::default()),
+            },
+            Interval::Span(from, to) => {
+                self.store.index.range(from, to, at).all(|(_, change)| compares(compare, &self.store.load(change.at)))
+            }
+        }
+    }
+
+    fn record(&mut self, kv: &KeyValue, tombstone: bool) {
+        let at = self.next;
+        self.store.index.append(&kv.key, at, kv.create_revision, kv.version);
+        self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into());
+        self.next.sub += 1;
+    }
+}
+
+fn branch(request: &TxnRequest, succeeded: bool) -> &[RequestOp] {
+    if succeeded { &request.success } else { &request.failure }
+}
+
+fn compares(compare: &Compare, kv: &KeyValue) -> bool {
+    let number = |union: &Option<TargetUnion>| match *union {
+        Some(TargetUnion::Version(n) | TargetUnion::CreateRevision(n) | TargetUnion::ModRevision(n)) => n,
+        Some(TargetUnion::Lease(n)) => n,
+        _ => 0,
+    };
+    let wanted = number(&compare.target_union);
+    let ordering = match CompareTarget::try_from(compare.target) {
+        Ok(CompareTarget::Version) => kv.version.cmp(&wanted),
+        Ok(CompareTarget::Create) => kv.create_revision.cmp(&wanted),
+        Ok(CompareTarget::Mod) => kv.mod_revision.cmp(&wanted),
+        Ok(CompareTarget::Lease) => kv.lease.cmp(&wanted),
+        Ok(CompareTarget::Value) => match &compare.target_union {
+            Some(TargetUnion::Value(value)) => kv.value.cmp(value),
+            _ => kv.value[..].cmp(b""),
+        },
+        Err(_) => return false,
+    };
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering == Ordering::Equal,
+        Ok(CompareResult::Greater) => ordering == Ordering::Greater,
+        Ok(CompareResult::Less) => ordering == Ordering::Less,
+        Ok(CompareResult::NotEqual) => ordering != Ordering::Equal,
+        Err(_) => false,
+    }
+}
