@@ -169,6 +169,14 @@ pub enum RaftEvent {
         /// The snapshot's index.
         index: u64,
     },
+    /// The leader believes that this log holds entries up to `commit`, but it ends at `last`: the disk lost what it had
+    /// acknowledged. etcd panics here; the owner decides. Repeated at every heartbeat.
+    LostAcknowledged {
+        /// What the leader believes to be held and committed.
+        commit: u64,
+        /// Last index of this log.
+        last: u64,
+    },
     /// As leader: began to hand leadership to `to`.
     TransferStarted {
         /// The wished leader.
