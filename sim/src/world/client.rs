@@ -1,0 +1,170 @@
+//! A client of the store, as etcd's own client library behaves: it keeps to one member until that fails it, repeats
+//! reads on the next one, and repeats a write only if it certainly was not executed.
+//!
+//! Every operation is written into the history when it is called and again when it is answered.
+
+use super::tasks::{CallError, CallResult, Handle};
+use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
+use bytes::Bytes;
+use seedbed::api::{Code, Request, Response};
+use seedbed::pb::etcdserverpb::{
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
+    request_op,
+};
+use seedbed::pb::mvccpb::KeyValue;
+use seedbed::time::{MILLISECOND, Nanos};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A pause before a failed request is tried elsewhere, as etcd's retry interceptor makes.
+const BACKOFF: Nanos = 25 * MILLISECOND;
+
+/// What all clients of a run write into.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) history: History,
+    /// Attempts beyond the first.
+    pub(crate) retries: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Client {
+    handle: Handle,
+    log: Rc<RefCell<Log>>,
+    number: u32,
+    endpoints: Vec<u8>,
+    /// Index into `endpoints` of the member that it keeps to.
+    current: usize,
+    timeout: Nanos,
+}
+
+impl Client {
+    pub(crate) fn new(
+        handle: Handle,
+        log: Rc<RefCell<Log>>,
+        number: u32,
+        endpoints: Vec<u8>,
+        timeout: Nanos,
+    ) -> Client {
+        let current = number as usize % endpoints.len();
+        Client { handle, log, number, endpoints, current, timeout }
+    }
+
+    /// The world's time, timers and network.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Sets a key.
+    pub async fn put(&mut self, key: Bytes, value: Bytes) -> Outcome {
+        let request = Request::Put(put(&key, &value));
+        self.run(Input::Put { key, value }, request).await
+    }
+
+    /// Reads a key: linearizably, or `serializable` from whatever the asked member has.
+    pub async fn get(&mut self, key: Bytes, serializable: bool) -> Outcome {
+        let request = Request::Range(RangeRequest { key: key.clone(), serializable, ..Default::default() });
+        let input = if serializable { Input::GetSerializable { key } } else { Input::Get { key } };
+        self.run(input, request).await
+    }
+
+    /// Deletes a key.
+    pub async fn delete(&mut self, key: Bytes) -> Outcome {
+        let request = Request::DeleteRange(DeleteRangeRequest { key: key.clone(), ..Default::default() });
+        self.run(Input::Delete { key }, request).await
+    }
+
+    /// Sets a key if it was last changed at `expect_mod_revision` (0: if it is absent).
+    pub async fn cas(&mut self, key: Bytes, expect_mod_revision: i64, value: Bytes) -> Outcome {
+        let guard = Compare {
+            result: CompareResult::Equal as i32,
+            target: CompareTarget::Mod as i32,
+            key: key.clone(),
+            target_union: Some(compare::TargetUnion::ModRevision(expect_mod_revision)),
+            range_end: Bytes::new(),
+        };
+        let success = RequestOp { request: Some(request_op::Request::RequestPut(put(&key, &value))) };
+        let request = Request::Txn(TxnRequest { compare: vec![guard], success: vec![success], failure: Vec::new() });
+        self.run(Input::Cas { key, expect_mod_revision, value }, request).await
+    }
+
+    /// Reads all keys that begin with `prefix`, which must not be empty nor end in 0xff.
+    pub async fn list(&mut self, prefix: Bytes) -> Outcome {
+        let mut range_end = prefix.to_vec();
+        *range_end.last_mut().expect("invariant: the prefix is not empty") += 1;
+        let range = RangeRequest { key: prefix.clone(), range_end: range_end.into(), ..Default::default() };
+        self.run(Input::List { prefix }, Request::Range(range)).await
+    }
+
+    /// Calls an operation, tries it as often as etcd's client would, and writes down what came of it.
+    async fn run(&mut self, input: Input, request: Request) -> Outcome {
+        let call = self.handle.now();
+        let deadline = call + self.timeout;
+        let is_write = input.is_write();
+        let index = {
+            let mut log = self.log.borrow_mut();
+            let client = self.number;
+            let member = self.endpoints[self.current];
+            let operation = Operation { client, member, call, input, outcome: Outcome::Unknown, applied: None };
+            log.history.operations.push(operation);
+            log.history.operations.len() - 1
+        };
+        let outcome = loop {
+            let member = self.endpoints[self.current];
+            let result = self.handle.call(member, request.clone(), index as u32, deadline).await;
+            let error = match self.judge(&request, result) {
+                Ok(outcome) => break outcome,
+                Err(error) => error,
+            };
+            // The next one may do better, whatever comes of this operation.
+            self.current = (self.current + 1) % self.endpoints.len();
+            let (lost, elsewhere) = match &error {
+                CallError::Refused => (false, true),
+                CallError::Member(error) => (!error.certainly_not_executed(), error.code() == Code::Unavailable),
+                CallError::Reset => (true, true),
+                CallError::TimedOut => (true, false),
+            };
+            if is_write && lost {
+                break Outcome::Unknown;
+            }
+            let retry_at = self.handle.now() + BACKOFF;
+            if !elsewhere || retry_at >= deadline {
+                break Outcome::Failed;
+            }
+            self.log.borrow_mut().retries += 1;
+            self.handle.sleep_until(retry_at).await;
+        };
+        let operation = &mut self.log.borrow_mut().history.operations[index];
+        operation.member = self.endpoints[self.current];
+        operation.outcome = outcome.clone();
+        outcome
+    }
+
+    fn judge(&self, request: &Request, result: CallResult) -> Result<Outcome, CallError> {
+        let response = result?;
+        let ret = self.handle.now();
+        let (header, output) = match response {
+            Response::Put(response) => (response.header, Output::Put),
+            Response::DeleteRange(response) => (response.header, Output::Deleted(response.deleted as u32)),
+            Response::Txn(response) => (response.header, Output::Cas { succeeded: response.succeeded }),
+            Response::Range(response) => (response.header, range_output(request, response.kvs)),
+            Response::MoveLeader => panic!("invariant: clients do not move leaders"),
+        };
+        let revision = header.expect("invariant: every response has a header").revision;
+        Ok(Outcome::Ok { ret, revision, output })
+    }
+}
+
+fn put(key: &Bytes, value: &Bytes) -> PutRequest {
+    PutRequest { key: key.clone(), value: value.clone(), ..Default::default() }
+}
+
+fn range_output(request: &Request, kvs: Vec<KeyValue>) -> Output {
+    let one_key = matches!(request, Request::Range(range) if range.range_end.is_empty());
+    let mut pairs = kvs.into_iter().map(|kv| {
+        let KeyValue { key, create_revision, mod_revision, version, value, .. } = kv;
+        (key, Kv { value, create_revision, mod_revision, version })
+    });
+    if one_key { Output::Get(pairs.next().map(|(_, kv)| kv)) } else { Output::List(pairs.collect()) }
+}

@@ -1,0 +1,193 @@
+//! What happened and because of what: the links from which every explanation is walked.
+//!
+//! A run writes one small record for each event of the world, and one for each thing worth telling that happens inside
+//! an event (a message lost, a tick dropped, a leader elected). A record names the record that caused it: a delivery,
+//! the step that sent the message; a completion, the disk operation; a stalled operation, the fault that stalled it.
+
+use seedbed::raft::{Body, CampaignCause, Message, Role, StepDownCause};
+use seedbed::time::Nanos;
+
+/// A record's number; 0 is the start of the run.
+pub type RecordId = u32;
+
+/// A member's number, from 0. A person sees it from 1, as `n1`.
+pub type NodeIndex = u8;
+
+/// One thing that happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// When, in virtual nanoseconds.
+    pub at: Nanos,
+    /// Because of what.
+    pub cause: RecordId,
+    /// What.
+    pub what: What,
+}
+
+/// The kinds of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The run began.
+    Start,
+    /// A client sent a request, its reply arrived, or its timer rang.
+    Client,
+    /// A member's timer rang.
+    Deadline(NodeIndex),
+    /// A member went on with inputs that had to wait for its CPU or its resumption.
+    Turn(NodeIndex),
+    /// A request reached a member.
+    Request(NodeIndex),
+    /// A message arrived. `sent` is the record of the step that sent it.
+    Delivered { from: NodeIndex, to: NodeIndex, kind: Kind, sent: Nanos },
+    /// A message did not arrive; the cause is the fault, or the step that sent it where no fault was to blame.
+    Lost { from: NodeIndex, to: NodeIndex, kind: Kind, why: Lost },
+    /// A message was held back by a fault (the cause) and will arrive, or not, later than `late` ns after it was sent.
+    Delayed { from: NodeIndex, to: NodeIndex, kind: Kind, arrives: Nanos },
+    /// A disk operation that someone waits for began; it will take `took` ns. The cause is the fault that slowed it, or
+    /// the step that issued it.
+    DiskBusy { node: NodeIndex, took: Nanos, why: Slow },
+    /// A disk operation was done or failed.
+    DiskDone { node: NodeIndex, failed: bool },
+    /// A member's raft loop lost `count` ticks. The cause is the disk operation, pause or slow CPU that held it up.
+    TicksDropped { node: NodeIndex, count: u32, why: Held },
+    /// A member began to campaign.
+    Campaigned { node: NodeIndex, term: u32, pre: bool, cause: CampaignCause },
+    /// A member granted a vote (or pre-vote).
+    Voted { node: NodeIndex, term: u32, candidate: NodeIndex, pre: bool },
+    /// A member won an election; bit K of `votes` is member K.
+    BecameLeader { node: NodeIndex, term: u32, votes: u16 },
+    /// A member follows a leader from now on.
+    Follows { node: NodeIndex, term: u32, leader: NodeIndex },
+    /// A leader or candidate gave up.
+    SteppedDown { node: NodeIndex, role: Role, term: u32, cause: StepDownCause },
+    /// A member's process began (again).
+    Started(NodeIndex),
+    /// A member's process was killed.
+    Crashed(NodeIndex),
+    /// A member stopped by itself.
+    Stopped(NodeIndex),
+    /// A fault (of the plan, by its number) began.
+    FaultBegan(u16),
+    /// A fault ended.
+    FaultEnded(u16),
+    /// An operator's operation (by its number) was done.
+    Operated(u16),
+    /// Everything was healed: the end of the chaos phase.
+    Healed,
+}
+
+/// Why a message was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The link was cut when it was sent.
+    Cut,
+    /// The link was cut while it was in flight.
+    CutInFlight,
+    /// The link lost it.
+    Loss,
+    /// The receiver's process was not there.
+    Down,
+}
+
+/// Why a disk operation took so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// As long as the disk's own distribution says.
+    Usual,
+    /// A stall.
+    Stall,
+    /// A slow disk.
+    SlowDisk,
+}
+
+/// What held a raft loop up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A WAL save.
+    Disk,
+    /// A pause of the process or its machine.
+    Pause,
+    /// A CPU too slow for its work.
+    SlowCpu,
+}
+
+/// A message's kind, in a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Vote,
+    PreVote,
+    VoteResp,
+    PreVoteResp,
+    Append,
+    AppendResp,
+    Heartbeat,
+    HeartbeatResp,
+    Snapshot,
+    Propose,
+    ReadIndex,
+    ReadIndexResp,
+    TransferLeader,
+    TimeoutNow,
+}
+
+impl Kind {
+    /// The kind of a message.
+    pub fn of(message: &Message) -> Kind {
+        match &message.body {
+            Body::Vote { pre: false, .. } => Kind::Vote,
+            Body::Vote { pre: true, .. } => Kind::PreVote,
+            Body::VoteResp { pre: false, .. } => Kind::VoteResp,
+            Body::VoteResp { pre: true, .. } => Kind::PreVoteResp,
+            Body::Append { .. } => Kind::Append,
+            Body::AppendResp { .. } => Kind::AppendResp,
+            Body::Heartbeat { .. } => Kind::Heartbeat,
+            Body::HeartbeatResp { .. } => Kind::HeartbeatResp,
+            Body::Snapshot(_) => Kind::Snapshot,
+            Body::Propose { .. } => Kind::Propose,
+            Body::ReadIndex { .. } => Kind::ReadIndex,
+            Body::ReadIndexResp { .. } => Kind::ReadIndexResp,
+            Body::TransferLeader { .. } => Kind::TransferLeader,
+            Body::TimeoutNow => Kind::TimeoutNow,
+        }
+    }
+
+    /// Whether only a leader sends it, so that hearing it tells a follower that there is one.
+    pub fn from_leader(self) -> bool {
+        matches!(self, Kind::Append | Kind::Heartbeat | Kind::Snapshot)
+    }
+}
+
+/// All records of a run.
+#[derive(Debug)]
+pub struct Records {
+    all: Vec<Record>,
+}
+
+impl Records {
+    pub(crate) fn new() -> Records {
+        Records { all: vec![Record { at: 0, cause: 0, what: What::Start }] }
+    }
+
+    pub(crate) fn push(&mut self, at: Nanos, cause: RecordId, what: What) -> RecordId {
+        let id = RecordId::try_from(self.all.len()).expect("invariant: fewer than 2^32 records a run");
+        self.all.push(Record { at, cause, what });
+        id
+    }
+
+    /// The record of that number.
+    pub fn get(&self, id: RecordId) -> Record {
+        self.all[id as usize]
+    }
+
+    /// All of them, in order of time.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RecordId, &Record)> + ExactSizeIterator {
+        (0..).zip(&self.all)
+    }
+
+    /// Those at or after `from` and before `to`.
+    pub fn between(&self, from: Nanos, to: Nanos) -> impl DoubleEndedIterator<Item = (RecordId, &Record)> {
+        let start = self.all.partition_point(|record| record.at < from);
+        let end = self.all.partition_point(|record| record.at < to);
+        (start as RecordId..).zip(&self.all[start..end.max(start)])
+    }
+}

@@ -1,0 +1,104 @@
+//! What the clients do.
+
+use super::client::Client;
+use super::random::Stream;
+use crate::check::history::{Outcome, Output};
+use crate::scenario::{Mix, Range64, Workload};
+use bytes::Bytes;
+use seedbed::time::{Nanos, SECOND};
+use std::collections::BTreeMap;
+
+/// The keys of workload `kv`: `k0`, `k1`, …
+fn key(number: u64) -> Bytes {
+    format!("k{number}").into()
+}
+
+/// One client of workload `kv`: a request every `clients / rate` seconds on average, one after the other, of the kinds
+/// and on the keys that its stream draws.
+pub(super) async fn kv(mut client: Client, workload: Workload, mut random: Stream, number: u32, until: Nanos) {
+    let gap = SECOND * u64::from(workload.clients) / u64::from(workload.rate.max(1));
+    let jitter = Range64::new(gap / 2, gap + gap / 2);
+    let until = workload.stop.unwrap_or(until).min(until);
+    let mut next = workload.start + random.below(gap.max(1));
+    let mut seen: BTreeMap<u64, i64> = BTreeMap::new();
+    for count in 0_u64.. {
+        // A client that was held up goes on at once, but does not make up for what it missed.
+        next = next.max(client.handle().now());
+        if next >= until {
+            return;
+        }
+        client.handle().sleep_until(next).await;
+        next += random.within(jitter);
+
+        let number_of_key = random.below(u64::from(workload.keys.max(1)));
+        let key = key(number_of_key);
+        let value = |random: &mut Stream| value(number, count, &workload, random);
+        let outcome = match draw(&workload.mix, &mut random) {
+            Kind::Put => client.put(key, value(&mut random)).await,
+            Kind::Get => client.get(key, false).await,
+            Kind::Serializable => client.get(key, true).await,
+            Kind::Delete => client.delete(key).await,
+            Kind::Cas => {
+                let expected = seen.get(&number_of_key).copied().unwrap_or(0);
+                client.cas(key, expected, value(&mut random)).await
+            }
+            Kind::List => client.list(Bytes::from_static(b"k")).await,
+        };
+        remember(&mut seen, number_of_key, &outcome);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Put,
+    Get,
+    Serializable,
+    Delete,
+    Cas,
+    List,
+}
+
+fn draw(mix: &Mix, random: &mut Stream) -> Kind {
+    let weights = [
+        (mix.put, Kind::Put),
+        (mix.get, Kind::Get),
+        (mix.serializable, Kind::Serializable),
+        (mix.delete, Kind::Delete),
+        (mix.cas, Kind::Cas),
+        (mix.list, Kind::List),
+    ];
+    let total: u64 = weights.iter().map(|(weight, _)| u64::from(*weight)).sum();
+    let mut at = random.below(total.max(1));
+    for (weight, kind) in weights {
+        match at.checked_sub(u64::from(weight)) {
+            Some(rest) => at = rest,
+            None => return kind,
+        }
+    }
+    Kind::Get
+}
+
+/// A value that no other write has, so that a read tells which write it saw.
+fn value(client: u32, count: u64, workload: &Workload, random: &mut Stream) -> Bytes {
+    let mut value = format!("c{client}.{count}").into_bytes();
+    let bytes = random.within(Range64::new(workload.value_bytes.lo.into(), workload.value_bytes.hi.into()));
+    value.resize(value.len().max(bytes as usize), b'.');
+    value.into()
+}
+
+/// Keeps the last revision seen of a key, for the next compare-and-swap.
+fn remember(seen: &mut BTreeMap<u64, i64>, key: u64, outcome: &Outcome) {
+    let Outcome::Ok { revision, output, .. } = outcome else { return };
+    match output {
+        Output::Put | Output::Cas { succeeded: true } => {
+            seen.insert(key, *revision);
+        }
+        Output::Get(found) => {
+            seen.insert(key, found.as_ref().map_or(0, |kv| kv.mod_revision));
+        }
+        Output::Deleted(_) => {
+            seen.insert(key, 0);
+        }
+        Output::Cas { succeeded: false } | Output::List(_) => {}
+    }
+}
