@@ -1,1 +1,4 @@
 //! The testbed.
+
+pub mod check;
+pub mod cli;
