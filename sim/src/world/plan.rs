@@ -232,7 +232,8 @@ pub(super) fn resolve(target: Target, roles: Roles, random: &mut Stream) -> Node
 pub(super) struct Happening {
     pub(super) event: Event,
     pub(super) member: Option<NodeIndex>,
-    pub(super) index: Option<u64>,
+    /// The indexes of the log that it concerns, first and last.
+    pub(super) indexes: Option<(u64, u64)>,
     /// The fault of the file that began or ended.
     pub(super) fault: Option<usize>,
 }
@@ -259,7 +260,7 @@ impl Waiting {
         let Condition { event, member, index, fault, nth, .. } = self.condition;
         let fits = event == happening.event
             && member.is_none_or(|member| happening.member == Some(member - 1))
-            && index.is_none_or(|index| happening.index == Some(index))
+            && index.is_none_or(|index| happening.indexes.is_some_and(|(first, last)| first <= index && index <= last))
             && fault.is_none_or(|fault| happening.fault == Some(fault));
         self.seen += u32::from(fits);
         (fits && self.seen == nth).then_some(self.after)

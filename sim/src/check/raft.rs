@@ -1,0 +1,208 @@
+//! Raft's invariants, after every step (Raft paper, Figure 3, and the promises behind it).
+//!
+//! | check | promise |
+//! |---|---|
+//! | `raft-election-safety` | a term has at most one leader |
+//! | `raft-vote-once` | a member votes for at most one candidate in a term, restarts included |
+//! | `raft-log-matching` | logs that agree on an entry agree on everything before it |
+//! | `raft-leader-completeness` | a leader has every entry that was committed before |
+//! | `raft-state-machine-safety` | no two members commit different entries at an index |
+//! | `raft-commit-monotonic` | a member's commit index never decreases while it runs |
+//!
+//! Log matching costs one hash an entry: each member's log carries a chain, `hash(chain before, term, data)`, and the
+//! first chain seen for an (index, term) is the one that every other log must have there.
+
+use super::Failure;
+use seedbed::raft::{Entry, Raft, RaftEvent};
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+/// See the module.
+#[derive(Debug)]
+pub struct RaftChecker {
+    logs: Vec<Log>,
+    leaders: BTreeMap<u64, usize>,
+    votes: BTreeMap<(usize, u64), u64>,
+    /// By index: the chains seen, a term each.
+    seen: Vec<Vec<Link>>,
+    /// By index: what was committed.
+    committed: Vec<Link>,
+    steps: u64,
+}
+
+/// An entry's term, and the hash of the log up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Link {
+    term: u64,
+    chain: u64,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    links: Vec<Link>,
+    commit: u64,
+}
+
+impl RaftChecker {
+    /// For a cluster of so many members.
+    pub fn new(members: usize) -> RaftChecker {
+        let start = Link::default();
+        let logs = (0..members).map(|_| Log { links: vec![start], commit: 0 }).collect();
+        RaftChecker {
+            logs,
+            leaders: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            seen: vec![vec![start]],
+            committed: vec![start],
+            steps: 0,
+        }
+    }
+
+    /// Steps looked at.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The term of the entry committed at `index`, if one is known.
+    pub fn committed_term(&self, index: u64) -> Option<u64> {
+        self.committed.get(index as usize).map(|link| link.term)
+    }
+
+    /// A member's process began: its log is what it read back.
+    pub fn on_start(&mut self, member: usize, raft: &Raft) -> Result<(), Failure> {
+        let base = raft.first_index() - 1;
+        // What came before the log's start was committed; a member with a snapshot has it by definition.
+        let known = (base as usize + 1).min(self.committed.len());
+        self.logs[member].links = self.committed[..known].to_vec();
+        self.logs[member].links.resize(base as usize + 1, Link::default());
+        self.logs[member].commit = raft.commit();
+        self.append(member, raft, base + 1, raft.last_index())
+    }
+
+    /// A step of a running member; cheap, since it comes after every one.
+    pub fn on_step(&mut self, member: usize, raft: &Raft) -> Result<(), Failure> {
+        self.steps += 1;
+        let before = self.logs[member].commit;
+        if raft.commit() < before {
+            let text = format!("n{}'s commit index fell from {before} to {}", member + 1, raft.commit());
+            return Err(Failure::new("raft-commit-monotonic", text));
+        }
+        Ok(())
+    }
+
+    /// Something happened in a member's Raft, which by now is as given.
+    pub fn on_event(&mut self, member: usize, raft: &Raft, event: &RaftEvent) -> Result<(), Failure> {
+        match event {
+            RaftEvent::Appended { first, last } => self.append(member, raft, *first, *last),
+            RaftEvent::Committed { index } => self.commit(member, *index),
+            RaftEvent::BecameLeader { term, .. } => self.lead(member, *term),
+            RaftEvent::Voted { term, candidate, pre: false } => self.vote(member, *term, *candidate),
+            RaftEvent::Restored { index } => {
+                self.restore(member, *index);
+                self.commit(member, *index)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn append(&mut self, member: usize, raft: &Raft, first: u64, last: u64) -> Result<(), Failure> {
+        self.logs[member].links.truncate(first as usize);
+        for index in first..=last {
+            // Entries of this step may already be gone again (a snapshot, a later truncation).
+            let Some(entry) = raft.log().entry(index) else { return Ok(()) };
+            let links = &mut self.logs[member].links;
+            let link = Link { term: entry.term, chain: chain(links.last().map_or(0, |link| link.chain), entry) };
+            links.push(link);
+            self.see(member, index, link)?;
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, member: usize, index: u64, link: Link) -> Result<(), Failure> {
+        if self.seen.len() <= index as usize {
+            self.seen.resize(index as usize + 1, Vec::new());
+        }
+        let seen = &mut self.seen[index as usize];
+        match seen.iter().find(|other| other.term == link.term) {
+            Some(other) if other.chain == link.chain => Ok(()),
+            Some(_) => {
+                let Link { term, .. } = link;
+                let text = format!(
+                    "n{}'s entry {index} of term {term} differs, or something before it does, from another member's",
+                    member + 1
+                );
+                Err(Failure::new("raft-log-matching", text))
+            }
+            None => {
+                seen.push(link);
+                Ok(())
+            }
+        }
+    }
+
+    fn commit(&mut self, member: usize, index: u64) -> Result<(), Failure> {
+        let log = &mut self.logs[member];
+        let from = std::mem::replace(&mut log.commit, log.commit.max(index)) + 1;
+        for at in from..=index {
+            let Some(&own) = log.links.get(at as usize) else { return Ok(()) };
+            match self.committed.get(at as usize) {
+                Some(other) if *other == own => {}
+                Some(other) => {
+                    let text = format!(
+                        "n{} committed entry {at} of term {}, but another member committed one of term {} there",
+                        member + 1,
+                        own.term,
+                        other.term
+                    );
+                    return Err(Failure::new("raft-state-machine-safety", text));
+                }
+                None => self.committed.push(own),
+            }
+        }
+        Ok(())
+    }
+
+    fn lead(&mut self, member: usize, term: u64) -> Result<(), Failure> {
+        if let Some(other) = self.leaders.insert(term, member)
+            && other != member
+        {
+            let text = format!("term {term} has two leaders, n{} and n{}", other + 1, member + 1);
+            return Err(Failure::new("raft-election-safety", text));
+        }
+        let last = self.committed.len() - 1;
+        // Chains agree at the last committed index, and so before it, or the leader lacks something.
+        if self.logs[member].links.get(last) == Some(&self.committed[last]) {
+            return Ok(());
+        }
+        let links = &self.logs[member].links;
+        let lacks = (1..=last).find(|&at| links.get(at) != Some(&self.committed[at])).unwrap_or(last);
+        let text = format!(
+            "n{} leads term {term} without entry {lacks} of term {}, which was committed",
+            member + 1,
+            self.committed[lacks].term
+        );
+        Err(Failure::new("raft-leader-completeness", text))
+    }
+
+    fn vote(&mut self, member: usize, term: u64, candidate: u64) -> Result<(), Failure> {
+        match self.votes.insert((member, term), candidate) {
+            Some(other) if other != candidate => {
+                let text = format!("n{} voted in term {term} for {other:x} and for {candidate:x}", member + 1);
+                Err(Failure::new("raft-vote-once", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A snapshot stands for committed entries, so the member's log now begins with those.
+    fn restore(&mut self, member: usize, index: u64) {
+        let known = (index as usize + 1).min(self.committed.len());
+        self.logs[member].links = self.committed[..known].to_vec();
+        self.logs[member].links.resize(index as usize + 1, Link::default());
+        self.logs[member].commit = index;
+    }
+}
+
+fn chain(before: u64, entry: &Entry) -> u64 {
+    xxh3_64_with_seed(&entry.data, before ^ entry.term.rotate_left(32) ^ entry.kind as u64)
+}

@@ -1,0 +1,86 @@
+//! WAL replay: after a crash a member still has what it promised (`wal-replay`).
+//!
+//! A member promises when it speaks: an acknowledged append says "I hold entry `index`", a granted vote "I voted in
+//! `term`". The checker notes the promises as the messages leave, and after each restart looks whether what was read
+//! back keeps them. What was read back must also agree with everything that is known to be committed.
+
+use super::{Failure, raft::RaftChecker};
+use seedbed::raft::{Body, Message, Raft};
+
+/// See the module.
+#[derive(Debug)]
+pub struct ReplayChecker {
+    promises: Vec<Promises>,
+    crashes: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Promises {
+    /// The last acknowledged entry: index and term.
+    entry: (u64, u64),
+    /// The last granted vote: term and candidate.
+    vote: (u64, u64),
+}
+
+impl ReplayChecker {
+    /// For a cluster of so many members.
+    pub fn new(members: usize) -> ReplayChecker {
+        ReplayChecker { promises: vec![Promises::default(); members], crashes: 0 }
+    }
+
+    /// A member sends a message.
+    pub fn on_send(&mut self, member: usize, message: &Message, raft: &Raft) {
+        let promises = &mut self.promises[member];
+        match message.body {
+            // A later acknowledgement may be of a lower entry: then the higher promise stands, unless a leader has cut
+            // that entry off since.
+            Body::AppendResp { index, reject: None } => {
+                let (promised, its_term) = promises.entry;
+                let stands = promised > index && raft.log().term_of(promised) == Some(its_term);
+                if let Some(term) = raft.log().term_of(index).filter(|_| !stands) {
+                    promises.entry = (index, term);
+                }
+            }
+            Body::VoteResp { pre: false, reject: false } => promises.vote = (message.term, message.to),
+            _ => {}
+        }
+    }
+
+    /// A member's data directory was wiped: it can keep no promise.
+    pub fn on_wipe(&mut self, member: usize) {
+        self.promises[member] = Promises::default();
+    }
+
+    /// A member read back this much.
+    pub fn on_restart(&mut self, member: usize, raft: &Raft, committed: &RaftChecker) -> Result<(), Failure> {
+        self.crashes += 1;
+        let Promises { entry: (index, term), vote: (vote_term, candidate) } = self.promises[member];
+        let name = member + 1;
+        let found = raft.log().term_of(index);
+        if index >= raft.first_index() && found != Some(term) {
+            let found = found.map_or("nothing".to_owned(), |term| format!("one of term {term}"));
+            let text = format!("n{name} acknowledged entry {index} of term {term}; after the crash it has {found} there");
+            return Err(Failure::new("wal-replay", text));
+        }
+        let kept = raft.term() > vote_term || (raft.term() == vote_term && raft.vote() == candidate);
+        if !kept {
+            let text = format!("n{name} voted for {candidate:x} in term {vote_term}; after the crash it knows nothing of it");
+            return Err(Failure::new("wal-replay", text));
+        }
+        for at in raft.first_index()..=raft.commit() {
+            let own = raft.log().term_of(at);
+            if let Some(other) = committed.committed_term(at)
+                && own != Some(other)
+            {
+                let text = format!("n{name} read back an entry {at} of term {own:?}; committed was one of term {other}");
+                return Err(Failure::new("wal-replay", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Restarts looked at.
+    pub fn crashes(&self) -> u64 {
+        self.crashes
+    }
+}

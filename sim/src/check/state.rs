@@ -1,0 +1,65 @@
+//! Equality of state: members that have applied the same entries are equal (`members-equal`).
+//!
+//! The store keeps a hash of all its buckets; the first member to apply an index says what it must be, and every other
+//! member (and the same one after a restart, and a follower after a snapshot) must come to the same.
+
+use super::Failure;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct StateChecker {
+    /// By applied index: hash and revision.
+    states: Vec<Option<(u64, i64)>>,
+    compared: u64,
+}
+
+impl StateChecker {
+    /// A member has applied everything up to `index`. Says whether it was the first to.
+    pub fn on_applied(&mut self, member: usize, index: u64, hash: u64, revision: i64) -> Result<bool, Failure> {
+        if self.states.len() <= index as usize {
+            self.states.resize(index as usize + 1, None);
+        }
+        match self.states[index as usize] {
+            None => {
+                self.states[index as usize] = Some((hash, revision));
+                Ok(true)
+            }
+            Some(state) if state == (hash, revision) => {
+                self.compared += 1;
+                Ok(false)
+            }
+            Some((other, other_revision)) => {
+                let text = format!(
+                    "at applied index {index} n{} has revision {revision} and hash {hash:016x}, another member (or \
+                     itself before a restart) had revision {other_revision} and hash {other:016x}",
+                    member + 1
+                );
+                Err(Failure::new("members-equal", text))
+            }
+        }
+    }
+
+    /// The highest index that was applied.
+    pub fn last_index(&self) -> u64 {
+        self.states.len().saturating_sub(1) as u64
+    }
+
+    /// States compared with an earlier one.
+    pub fn compared(&self) -> u64 {
+        self.compared
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_applied_the_same_entries_to_another_state_is_found() {
+        let mut checker = StateChecker::default();
+        assert_eq!(checker.on_applied(0, 4, 7, 2), Ok(true));
+        assert_eq!(checker.on_applied(1, 4, 7, 2), Ok(false));
+        assert_eq!(checker.on_applied(2, 4, 8, 2).unwrap_err().check, "members-equal");
+        assert_eq!(checker.on_applied(2, 4, 7, 3).unwrap_err().check, "members-equal");
+    }
+}

@@ -1,0 +1,3 @@
+//! The subcommands of `seedbed`: each reads its arguments, does its work, and says how to exit.
+
+pub mod check;
