@@ -102,3 +102,25 @@ pub fn bug_by_name(name: &str) -> Option<Bug> {
 pub fn bug_name(bug: Bug) -> &'static str {
     BUGS.iter().find(|(_, known)| *known == bug).map_or("unnamed", |(name, _)| name)
 }
+
+/// Every bug's name.
+pub(super) fn bug_names() -> Vec<&'static str> {
+    BUGS.iter().map(|(name, _)| *name).collect()
+}
+
+impl Cluster {
+    /// Switches a bug on besides those of the file, as `--bug` does. The error names the members that there are.
+    pub fn switch_on(&mut self, switch: BugSwitch) -> Result<(), String> {
+        if let Some(member) = switch.member.filter(|member| *member > self.members) {
+            return Err(format!("there is no n{member}: {}", self.members_named()));
+        }
+        self.bugs.push(switch);
+        Ok(())
+    }
+
+    /// "the cluster has n1, n2, n3", for messages.
+    pub(super) fn members_named(&self) -> String {
+        let names: Vec<String> = (1..=self.members).map(|member| format!("n{member}")).collect();
+        format!("the cluster has {}", names.join(", "))
+    }
+}

@@ -322,38 +322,108 @@ pub enum Action {
 }
 
 impl Action {
-    /// The kind as a scenario file spells it.
+    /// The kind as a scenario file spells it; `"nemesis"` for random faults.
     pub fn kind(&self) -> &'static str {
         match self {
-            Action::Crash { .. } => "crash",
-            Action::CrashAtDiskOp { .. } => "crash-at-disk-op",
-            Action::Pause { .. } => "pause",
-            Action::SlowCpu { .. } => "slow-cpu",
-            Action::MemoryLimit { .. } => "memory-limit",
-            Action::Partition { .. } => "partition",
-            Action::Isolate { .. } => "isolate",
-            Action::OneWay { .. } => "one-way",
-            Action::Deaf { .. } => "deaf",
-            Action::Mute { .. } => "mute",
-            Action::Loss { .. } => "loss",
-            Action::Delay { .. } => "delay",
-            Action::Duplicate { .. } => "duplicate",
-            Action::Reorder { .. } => "reorder",
-            Action::Bandwidth { .. } => "bandwidth",
-            Action::DropKind { .. } => "drop",
-            Action::Heal => "heal",
-            Action::FsyncStall { .. } => "fsync-stall",
-            Action::SlowDisk { .. } => "slow-disk",
-            Action::DiskError { .. } => "disk-error",
-            Action::LyingFsync { .. } => "lying-fsync",
-            Action::BitRot { .. } => "bit-rot",
-            Action::LatentSector { .. } => "latent-sector",
-            Action::MisdirectedWrite { .. } => "misdirected-write",
-            Action::DiskFull { .. } => "disk-full",
-            Action::ClockRate { .. } => "clock-rate",
-            Action::ClockJump { .. } => "clock-jump",
+            Action::Crash { .. } => FaultKind::Crash.name(),
+            Action::CrashAtDiskOp { .. } => FaultKind::CrashAtDiskOp.name(),
+            Action::Pause { .. } => FaultKind::Pause.name(),
+            Action::SlowCpu { .. } => FaultKind::SlowCpu.name(),
+            Action::MemoryLimit { .. } => FaultKind::MemoryLimit.name(),
+            Action::Partition { .. } => FaultKind::Partition.name(),
+            Action::Isolate { .. } => FaultKind::Isolate.name(),
+            Action::OneWay { .. } => FaultKind::OneWay.name(),
+            Action::Deaf { .. } => FaultKind::Deaf.name(),
+            Action::Mute { .. } => FaultKind::Mute.name(),
+            Action::Loss { .. } => FaultKind::Loss.name(),
+            Action::Delay { .. } => FaultKind::Delay.name(),
+            Action::Duplicate { .. } => FaultKind::Duplicate.name(),
+            Action::Reorder { .. } => FaultKind::Reorder.name(),
+            Action::Bandwidth { .. } => FaultKind::Bandwidth.name(),
+            Action::DropKind { .. } => FaultKind::DropKind.name(),
+            Action::Heal => FaultKind::Heal.name(),
+            Action::FsyncStall { .. } => FaultKind::FsyncStall.name(),
+            Action::SlowDisk { .. } => FaultKind::SlowDisk.name(),
+            Action::DiskError { .. } => FaultKind::DiskError.name(),
+            Action::LyingFsync { .. } => FaultKind::LyingFsync.name(),
+            Action::BitRot { .. } => FaultKind::BitRot.name(),
+            Action::LatentSector { .. } => FaultKind::LatentSector.name(),
+            Action::MisdirectedWrite { .. } => FaultKind::MisdirectedWrite.name(),
+            Action::DiskFull { .. } => FaultKind::DiskFull.name(),
+            Action::ClockRate { .. } => FaultKind::ClockRate.name(),
+            Action::ClockJump { .. } => FaultKind::ClockJump.name(),
             Action::Nemesis { .. } => "nemesis",
         }
+    }
+}
+
+vocabulary! {
+    /// The `kind` of a fault in the file: [`Action`] without its fields.
+    pub(super) enum FaultKind("fault kind") {
+        /// The process dies.
+        Crash = "crash",
+        /// The process dies at a disk operation.
+        CrashAtDiskOp = "crash-at-disk-op",
+        /// The process stands still.
+        Pause = "pause",
+        /// Work takes longer.
+        SlowCpu = "slow-cpu",
+        /// The process is killed when it holds too much.
+        MemoryLimit = "memory-limit",
+        /// No message passes between the sides.
+        Partition = "partition",
+        /// A member is cut from all others.
+        Isolate = "isolate",
+        /// Messages pass in one direction only.
+        OneWay = "one-way",
+        /// A member hears nobody.
+        Deaf = "deaf",
+        /// Nobody hears a member.
+        Mute = "mute",
+        /// Messages get lost.
+        Loss = "loss",
+        /// Messages take longer.
+        Delay = "delay",
+        /// Messages arrive twice.
+        Duplicate = "duplicate",
+        /// Messages overtake others.
+        Reorder = "reorder",
+        /// Links are narrow.
+        Bandwidth = "bandwidth",
+        /// Messages of some kinds are dropped.
+        DropKind = "drop",
+        /// Faults that still last end.
+        Heal = "heal",
+        /// The next fsync takes long.
+        FsyncStall = "fsync-stall",
+        /// Disk operations take longer.
+        SlowDisk = "slow-disk",
+        /// A disk operation fails.
+        DiskError = "disk-error",
+        /// Fsync does nothing and says it did.
+        LyingFsync = "lying-fsync",
+        /// Bits at rest flip.
+        BitRot = "bit-rot",
+        /// A sector cannot be read again.
+        LatentSector = "latent-sector",
+        /// A write lands elsewhere.
+        MisdirectedWrite = "misdirected-write",
+        /// Writes find no room.
+        DiskFull = "disk-full",
+        /// The monotonic clock runs at another rate.
+        ClockRate = "clock-rate",
+        /// The wall clock jumps.
+        ClockJump = "clock-jump",
+    }
+}
+
+vocabulary! {
+    /// The `kind` of an operation in the file: [`OperationAction`] without its fields.
+    pub(super) enum OperationKind("operation kind") {
+        /// The leader hands its office over.
+        MoveLeader = "move-leader",
+        /// A member takes a snapshot.
+        Snapshot = "snapshot",
     }
 }
 

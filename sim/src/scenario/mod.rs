@@ -3,20 +3,34 @@
 //! The types of this module are a scenario *resolved*: plain values without options that mean "the default", times in
 //! nanoseconds, members by number. They are what the world runs.
 
+mod arm;
+mod at;
 mod cluster;
+mod error;
 mod expect;
 mod fault;
+mod file;
+mod names;
+mod plan;
+mod resolve;
+mod schema;
 mod setting;
+mod shape;
+mod trigger;
 mod units;
 mod vocabulary;
 mod workload;
 
 pub use cluster::{BugSwitch, Cluster, Profile, bug_by_name, bug_name};
+pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
 pub use fault::{
     Action, Condition, DiskErrorKind, Event, Family, Fault, InFlight, MessageKind, Operation, OperationAction, Target,
     Trigger, Unsynced, WalOrSnap,
 };
+pub use file::ScenarioFile;
+pub use names::parse_bug_switch;
+pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
 pub use workload::{Endpoints, Mix, Workload, WorkloadKind};

@@ -1,6 +1,11 @@
 //! Closed lists of words: an enum, its names in a scenario file, and the way back.
 
-/// Declares an enum whose variants are words of a scenario file, with `ALL`, `name`, `from_name` and `Display`.
+use super::error;
+use serde::{Deserializer, de};
+use std::fmt;
+
+/// Declares an enum whose variants are words of a scenario file, with `ALL`, `NAMES`, `name`, `from_name`, `Display`,
+/// `Deserialize` (an unknown word suggests the nearest one) and a JSON schema.
 macro_rules! vocabulary {
     ($(#[$meta:meta])* $vis:vis enum $name:ident($what:literal) {
         $($(#[$vmeta:meta])* $variant:ident = $word:literal,)+
@@ -13,21 +18,19 @@ macro_rules! vocabulary {
 
         impl $name {
             /// Every word, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
+            $vis const ALL: &'static [$name] = &[$($name::$variant),+];
+
+            /// Every word as a scenario file spells it.
+            $vis const NAMES: &'static [&'static str] = &[$($word),+];
 
             /// The word as a scenario file spells it.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $($name::$variant => $word,)+
-                }
+            $vis fn name(self) -> &'static str {
+                Self::NAMES[self as usize]
             }
 
             /// The variant that a word stands for.
-            pub fn from_name(word: &str) -> Option<Self> {
-                match word {
-                    $($word => Some($name::$variant),)+
-                    _ => None,
-                }
+            $vis fn from_name(word: &str) -> Option<Self> {
+                Self::NAMES.iter().position(|name| *name == word).map(|at| Self::ALL[at])
             }
         }
 
@@ -36,6 +39,54 @@ macro_rules! vocabulary {
                 f.write_str(self.name())
             }
         }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::scenario::vocabulary::word(deserializer, $what, Self::NAMES, Self::from_name)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": Self::NAMES })
+            }
+        }
     };
 }
 pub(super) use vocabulary;
+
+/// Reads a string that `find` must know. The error carries its hint after a line break (see `Problem::from_toml`).
+pub(super) fn word<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    what: &'static str,
+    known: &[&str],
+    find: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let word = deserializer.deserialize_any(Text { what, known })?;
+    find(&word).ok_or_else(|| {
+        let (message, hint) = error::unknown(what, &word, known);
+        de::Error::custom(format!("{}\n{hint}", message.replace('\n', " ")))
+    })
+}
+
+/// Visits a string, or says which words could have stood there.
+struct Text<'a> {
+    what: &'static str,
+    known: &'a [&'a str],
+}
+
+impl de::Visitor<'_> for Text<'_> {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a {} (one of: {})", self.what, self.known.join(", "))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
