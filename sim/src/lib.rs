@@ -1,7 +1,14 @@
 //! The testbed.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[cfg(not(madsim))]
+compile_error!(
+    "the testbed needs `--cfg madsim`. The project's .cargo/config.toml sets it: build from inside the project, and \
+     unset RUSTFLAGS and RUSTDOCFLAGS, which replace that setting"
+);
 
 pub mod check;
 pub mod cli;
+pub mod run;
 pub mod scenario;
 pub mod world;

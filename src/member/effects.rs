@@ -16,6 +16,8 @@ pub enum Input {
     Disk(DiskDone),
     /// The deadline that [`Effects::deadline`] asked for (or any other moment: being early does no harm).
     Deadline,
+    /// An operator wants a snapshot now, whatever `snapshot_count` says.
+    TakeSnapshot,
     /// The transport could not reach a peer.
     Unreachable(NodeId),
     /// The transport delivered a snapshot to a peer, or failed to.

@@ -34,7 +34,7 @@ pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use start::StartError;
 
 use crate::api::{Error, Request, RequestId, Response};
-use crate::disk::{DiskDone, FileName, OpId, OpSink};
+use crate::disk::{DiskDone, FileName};
 use crate::mvcc::Store;
 use crate::pb::etcdserverpb::ResponseHeader;
 use crate::raft::{Body, NodeId, Raft, RaftEvent};
@@ -47,7 +47,6 @@ use snapshotter::Snapshotter;
 use writes::Writes;
 
 /// See the module.
-#[derive(Debug)]
 pub struct Member {
     config: Config,
     raft: Raft,
@@ -84,6 +83,7 @@ impl Member {
             Input::Request(id, request) => self.on_request(now, id, request, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
+            Input::TakeSnapshot => self.snapshotter.demand(),
             Input::Unreachable(peer) => self.raft.report_unreachable(peer),
             Input::SnapshotSent(peer, arrived) => self.raft.report_snapshot(peer, arrived),
         }
@@ -206,6 +206,13 @@ impl Member {
     /// Approximate bytes held in memory: log and store.
     pub fn memory_bytes(&self) -> u64 {
         self.raft.log().bytes() + self.store.bytes()
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.raft.hard_state();
+        f.debug_struct("Member").field("id", &self.config.id).field("state", &state).finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,6 @@ use crate::disk::{OpId, OpSink};
 use crate::raft::{Body, Message, Ready, Role};
 use crate::snap;
 use crate::time::{Nanos, Now};
-use crate::wal::SaveOps;
 
 #[derive(Debug)]
 pub(super) struct RaftLoop {
@@ -37,6 +36,8 @@ struct Saving {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// The repair of a torn log.
+    Start,
     /// A leader's snapshot goes to its file. Only when it is there may the WAL name it.
     SnapshotFile,
     /// Snapshot record, entries and state go to the WAL.
@@ -44,8 +45,11 @@ enum Stage {
 }
 
 impl RaftLoop {
-    pub(super) fn new(first_tick: Nanos) -> RaftLoop {
-        RaftLoop { next_tick: first_tick, tick_waits: false, saving: None }
+    /// A loop that first waits for what the start has to write.
+    pub(super) fn new(first_tick: Nanos, now: Nanos, awaited: Vec<OpId>) -> RaftLoop {
+        let stage = Stage::Start;
+        let saving = Saving { stage, awaited, since: now, ready: Ready::default() };
+        RaftLoop { next_tick: first_tick, tick_waits: false, saving: Some(saving).filter(|s| !s.awaited.is_empty()) }
     }
 }
 
@@ -81,7 +85,7 @@ impl Member {
             match &ready.snapshot {
                 Some(snapshot) => {
                     let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-                    let awaited = snap::save(snapshot, &mut ops);
+                    let awaited = snap::save(&snapshot.meta, &snapshot.data, &mut ops);
                     self.block(now, Stage::SnapshotFile, awaited, ready, fx);
                 }
                 None => self.save_to_wal(now, ready, fx),
@@ -91,11 +95,11 @@ impl Member {
 
     fn save_to_wal(&mut self, now: Now, ready: Ready, fx: &mut Effects) {
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        let mut awaited = SaveOps::default();
+        let mut awaited = Vec::new();
         // The record that names the snapshot precedes the hard state: the other way round, a crash between them leaves
         // a commit index beyond the log's end (etcd #10219).
         if let Some(snapshot) = &ready.snapshot {
-            awaited.extend(self.wal.save_snapshot(&snapshot.meta, &mut ops));
+            awaited.push(self.wal.save_snapshot(&snapshot.meta, &mut ops));
         }
         awaited.extend(self.wal.save(&ready.entries, ready.hard_state.as_ref(), ready.must_sync, &mut ops));
         if awaited.is_empty() {
@@ -105,7 +109,7 @@ impl Member {
         }
     }
 
-    fn block(&mut self, now: Now, stage: Stage, awaited: SaveOps, ready: Ready, fx: &mut Effects) {
+    fn block(&mut self, now: Now, stage: Stage, awaited: Vec<OpId>, ready: Ready, fx: &mut Effects) {
         let op = *awaited.last().expect("invariant: a loop is blocked on something");
         fx.trace.push(TraceEvent::SaveStarted { op, entries: ready.entries.len() });
         self.raft_loop.saving = Some(Saving { stage, awaited, since: now.mono, ready });
@@ -122,6 +126,7 @@ impl Member {
         let Saving { stage, since, ready, .. } = self.raft_loop.saving.take().expect("invariant: checked above");
         fx.trace.push(TraceEvent::SaveDone { op, took: now.mono - since });
         match stage {
+            Stage::Start => {}
             Stage::SnapshotFile => self.save_to_wal(now, ready, fx),
             Stage::Wal => self.save_finished(now, ready, fx),
         }

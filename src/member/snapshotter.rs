@@ -16,6 +16,8 @@ pub(super) struct Snapshotter {
     /// The snapshots whose files are kept, oldest first.
     kept: VecDeque<SnapshotMeta>,
     saving: Option<Saving>,
+    /// An operator asked for one.
+    demanded: bool,
 }
 
 #[derive(Debug)]
@@ -29,7 +31,11 @@ struct Saving {
 
 impl Snapshotter {
     pub(super) fn new(kept: VecDeque<SnapshotMeta>) -> Snapshotter {
-        Snapshotter { kept, saving: None }
+        Snapshotter { kept, saving: None, demanded: false }
+    }
+
+    pub(super) fn demand(&mut self) {
+        self.demanded = true;
     }
 }
 
@@ -45,13 +51,15 @@ impl Member {
     /// Begins a snapshot if one is due.
     pub(super) fn run_snapshotter(&mut self, fx: &mut Effects) {
         let last = self.snapshotter.kept.back().map_or(0, |meta| meta.index);
-        let due = self.store.consistent_index() > last + self.config.snapshot_count;
+        let applied = self.store.consistent_index();
+        let due = applied > last + self.config.snapshot_count || (self.snapshotter.demanded && applied > last);
         if !due || self.snapshotter.saving.is_some() || fx.stop.is_some() {
             return;
         }
+        self.snapshotter.demanded = false;
         let snapshot = self.current_snapshot();
         self.charge(fx, |costs| costs.kib * (snapshot.data.len() as u64 / 1024));
-        let awaited = snap::save(&snapshot, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
+        let awaited = snap::save(&snapshot.meta, &snapshot.data, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
         self.snapshotter.saving = Some(Saving { meta: snapshot.meta, awaited, in_wal: false });
     }
 
@@ -65,7 +73,7 @@ impl Member {
         }
         if !saving.in_wal {
             saving.in_wal = true;
-            saving.awaited = self.wal.save_snapshot(&saving.meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
+            saving.awaited = vec![self.wal.save_snapshot(&saving.meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op))];
             return;
         }
         let meta = self.snapshotter.saving.take().expect("invariant: checked above").meta;
@@ -95,7 +103,7 @@ impl Member {
         self.snapshotter.kept.push_back(meta);
         while self.snapshotter.kept.len() > self.config.max_snapshots {
             let old = self.snapshotter.kept.pop_front().expect("invariant: more than max_snapshots are kept");
-            snap::remove(&old, &mut ops);
+            ops.remove(&snap::file_name(&old));
         }
         if let Some(oldest) = self.snapshotter.kept.front() {
             self.wal.release(oldest.index, &mut ops);

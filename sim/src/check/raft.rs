@@ -142,7 +142,8 @@ impl RaftChecker {
 
     fn commit(&mut self, member: usize, index: u64) -> Result<(), Failure> {
         let log = &mut self.logs[member];
-        let from = std::mem::replace(&mut log.commit, log.commit.max(index)) + 1;
+        let from = log.commit + 1;
+        log.commit = log.commit.max(index);
         for at in from..=index {
             let Some(&own) = log.links.get(at as usize) else { return Ok(()) };
             match self.committed.get(at as usize) {

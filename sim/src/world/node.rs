@@ -22,6 +22,8 @@ pub(super) struct Node {
     pub(super) life: u32,
     pub(super) disk: SimDisk,
     pub(super) clock: MemberClock,
+    /// The rate of its clock when no fault changes it.
+    pub(super) own_ppm: i32,
     pub(super) bugs: BugSet,
     /// The CPU is busy until then; inputs wait.
     pub(super) busy_until: Nanos,
@@ -39,6 +41,12 @@ pub(super) struct Node {
     pub(super) operations: VecDeque<(OpId, RecordId)>,
     /// Faults that weigh on it.
     pub(super) holds: Vec<Hold>,
+    /// The pause that ended last: its record, and when it ended.
+    pub(super) last_pause: Option<(RecordId, Nanos)>,
+    /// The highest commit index that it told of.
+    pub(super) commit_seen: u64,
+    /// The fault that will cut its power at a disk operation.
+    pub(super) cut_by: u16,
     /// Its data was damaged by a fault that no protocol tolerates: it may refuse to start.
     pub(super) damaged: bool,
 }

@@ -238,6 +238,18 @@ pub(super) struct Happening {
     pub(super) fault: Option<usize>,
 }
 
+impl Happening {
+    /// Something that happened at a member.
+    pub(super) fn of(event: Event, member: NodeIndex) -> Happening {
+        Happening { event, member: Some(member), indexes: None, fault: None }
+    }
+
+    /// Something that happened at none in particular.
+    pub(super) fn general(event: Event) -> Happening {
+        Happening { event, member: None, indexes: None, fault: None }
+    }
+}
+
 /// A condition that has not been met often enough.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
@@ -250,9 +262,13 @@ pub(super) struct Waiting {
 impl Waiting {
     pub(super) fn new(planned: &Planned) -> Option<Waiting> {
         match planned.when {
-            When::Met { condition, after } => Some(Waiting { number: planned.number, condition, after, seen: 0 }),
+            When::Met { condition, after } => Some(Waiting::for_condition(planned.number, condition, after)),
             When::At(_) => None,
         }
+    }
+
+    pub(super) fn for_condition(number: u16, condition: Condition, after: Nanos) -> Waiting {
+        Waiting { number, condition, after, seen: 0 }
     }
 
     /// Counts a happening if it fits; says how long after it the fault begins if that was the last one needed.

@@ -180,14 +180,15 @@ impl Records {
     }
 
     /// All of them, in order of time.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RecordId, &Record)> + ExactSizeIterator {
-        (0..).zip(&self.all)
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (RecordId, &Record)> {
+        self.all.iter().enumerate().map(|(id, record)| (id as RecordId, record))
     }
 
     /// Those at or after `from` and before `to`.
     pub fn between(&self, from: Nanos, to: Nanos) -> impl DoubleEndedIterator<Item = (RecordId, &Record)> {
         let start = self.all.partition_point(|record| record.at < from);
         let end = self.all.partition_point(|record| record.at < to);
-        (start as RecordId..).zip(&self.all[start..end.max(start)])
+        let records = self.all[start..end.max(start)].iter().enumerate();
+        records.map(move |(i, record)| ((start + i) as RecordId, record))
     }
 }

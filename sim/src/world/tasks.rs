@@ -181,6 +181,13 @@ fn poll_slot<T>(slot: &mut Slot<T>, cx: &mut Context<'_>) -> Poll<T> {
     }
 }
 
+impl Shared {
+    /// Whether someone still waits for an alarm.
+    pub(crate) fn is_awaited(&self, alarm: u64) -> bool {
+        self.timers.contains_key(&alarm)
+    }
+}
+
 /// The programs and their executor.
 pub(crate) struct Tasks {
     shared: Rc<RefCell<Shared>>,
@@ -254,11 +261,6 @@ impl Tasks {
                 self.tasks[id as usize] = None;
             }
         }
-    }
-
-    /// Whether every program has ended.
-    pub(crate) fn all_done(&self) -> bool {
-        self.tasks.iter().all(Option::is_none)
     }
 }
 

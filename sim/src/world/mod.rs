@@ -1,0 +1,418 @@
+//! The world: one event heap, one clock, members as plain values (chapter 01).
+//!
+//! ```text
+//!            ┌────────────── heap: (time, sequence) ──────────────┐
+//!   pop ──▶ move the clock ──▶ fold into the digest ──▶ step ──▶ effects ──▶ network, disks, clients ──▶ push
+//! ```
+//!
+//! Everything that can happen is an event: a message arrives, a deadline comes, a disk operation is done, a client's
+//! request or reply arrives, a fault begins or ends. Events happen one at a time in the order of (time, sequence
+//! number). Nothing else moves the clock, and randomness comes from named streams of one seed ([`random`]); so the same
+//! scenario, seed and build give the same run, and the [`digest`] proves it.
+//!
+//! madsim supplies the virtual clock that the process sees and forbids threads. Of its network, file system, timers and
+//! executor nothing is used: members are stepped and client programs polled by the world itself, which is some five
+//! times faster and has one order instead of several.
+//!
+//! A run has three phases: **chaos** (the scenario's duration), **healing** (every fault ends, every member is started),
+//! **proof of life** (a leader, then one acknowledged write through every member).
+//!
+//! Left out: what a machine does below the process (page faults, interrupts), TCP's own congestion, and Byzantine peers.
+
+pub mod client;
+mod clock;
+pub mod digest;
+mod disk;
+mod faults;
+mod heap;
+mod net;
+mod node;
+mod observe;
+pub mod plan;
+mod process;
+pub mod random;
+pub mod record;
+mod requests;
+pub mod tasks;
+mod workload;
+
+pub use client::Client;
+pub use digest::Checkpoint;
+pub use observe::{LeaderChange, Tally};
+pub use plan::Resolved;
+
+use crate::check::raft::RaftChecker;
+use crate::check::replay::ReplayChecker;
+use crate::check::state::StateChecker;
+use crate::check::{Failure, History, serializable::Restart};
+use crate::scenario::Scenario;
+use client::Log;
+use digest::Digest;
+use heap::EventHeap;
+use net::Network;
+use node::Node;
+use observe::Observer;
+use plan::{Planned, Waiting};
+use random::Stream;
+use record::{NodeIndex, RecordId, Records, What};
+use seedbed::api::Request;
+use seedbed::disk::{DiskDone, DiskOp};
+use seedbed::member::{Costs, Effects, TraceEvent};
+use seedbed::raft::{Message, NodeId};
+use seedbed::time::Nanos;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use tasks::{CallResult, Tasks};
+
+/// Something that will happen.
+#[derive(Debug, Hash)]
+enum Event {
+    /// A message arrives, if the link's life `epoch` still lasts.
+    Message { from: NodeIndex, to: NodeIndex, message: Message, epoch: u32, sent: Nanos },
+    /// A member may want to be woken.
+    Deadline(NodeIndex),
+    /// A member can go on with what waits for it.
+    Turn(NodeIndex),
+    /// A disk operation is done.
+    Disk { node: NodeIndex, life: u32, op: DiskOp, done: DiskDone },
+    /// The power goes off under a member, before one of its disk operations.
+    PowerCut { node: NodeIndex, life: u32, fault: u16 },
+    /// A client's request arrives.
+    Request { node: NodeIndex, call: u64, operation: u32, request: Request },
+    /// A reply arrives at a client.
+    Reply { call: u64, result: CallResult },
+    /// A client's timer rings.
+    Alarm(u64),
+    /// The transport says what became of a snapshot.
+    SnapshotSent { node: NodeIndex, life: u32, peer: NodeId, arrived: bool },
+    /// A planned fault begins.
+    FaultBegins(u16),
+    /// It ends.
+    FaultEnds(u16),
+    /// An operator acts.
+    Operation(u16),
+    /// The chaos phase is over.
+    Heal,
+    /// By now there must be a leader.
+    LeaderDue,
+    /// The run is over at the latest.
+    End,
+}
+
+/// An event, and the record of what scheduled it.
+#[derive(Debug)]
+struct Scheduled {
+    cause: RecordId,
+    event: Event,
+}
+
+/// Who watches a run: gets every event as text, and the members' own trace events. Watching changes nothing.
+pub trait Watcher {
+    /// An event of the world is about to happen.
+    fn on_event(&mut self, at: Nanos, number: u64, what: &dyn std::fmt::Debug);
+    /// Something happened inside a member, in this term.
+    fn on_trace(&mut self, at: Nanos, node: NodeIndex, term: u64, event: &TraceEvent);
+}
+
+/// What a run is told beside scenario and seed.
+#[derive(Default)]
+pub struct Options {
+    /// Someone to watch.
+    pub watcher: Option<Box<dyn Watcher + Send>>,
+    /// A resolved plan to follow, in place of the conditions and targets of the scenario.
+    pub follow: Option<Vec<Resolved>>,
+    /// For tests of the digest: draw one number more from the network's stream before the run.
+    pub perturb: bool,
+}
+
+/// What a run leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What clients saw.
+    pub history: History,
+    /// Restarts of members, for the check of serializable reads.
+    pub restarts: Vec<Restart>,
+    /// Everything that happened, linked by cause.
+    pub records: Records,
+    /// Leaders, figures.
+    pub tally: Tally,
+    /// Checks that failed on the way.
+    pub failures: Vec<Failure>,
+    /// A member's panic, if one did.
+    pub panic: Option<String>,
+    /// The event budget of one moment was spent: the harness's fault.
+    pub stuck: Option<String>,
+    /// The fault plan, as it came out.
+    pub plan: Vec<Resolved>,
+    /// The digest.
+    pub digest: u64,
+    /// The digest on the way.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Events of the world.
+    pub events: u64,
+    /// Virtual time at the end, in nanoseconds.
+    pub ended_at: Nanos,
+    /// When the chaos phase ended.
+    pub healed_at: Nanos,
+    /// Proof of life: when the last probe was acknowledged.
+    pub alive_at: Option<Nanos>,
+    /// States compared, steps checked, restarts replayed.
+    pub compared: u64,
+    /// Steps after which Raft's invariants were checked.
+    pub raft_steps: u64,
+    /// Restarts whose promises were checked.
+    pub replays: u64,
+    /// Attempts of clients beyond the first.
+    pub retries: u64,
+}
+
+/// More events than this at one moment, and something loops.
+const EVENTS_AT_ONE_MOMENT: u64 = 1_000_000;
+
+/// See the module.
+pub(crate) struct World {
+    scenario: Rc<Scenario>,
+    seed: u64,
+    now: Nanos,
+    events: u64,
+    heap: EventHeap<Scheduled>,
+    /// The record of what happens now.
+    current: RecordId,
+    records: Records,
+    digest: Digest,
+    nodes: Vec<Node>,
+    by_id: BTreeMap<NodeId, NodeIndex>,
+    costs: Option<Costs>,
+    network: Network,
+    client_network: Stream,
+    tasks: Tasks,
+    log: Rc<RefCell<Log>>,
+    /// Writes that are in some log, by their number there: the operations that they belong to.
+    proposed: BTreeMap<u64, u32>,
+    plan: Vec<Planned>,
+    fault_streams: Vec<Stream>,
+    waiting: Vec<Waiting>,
+    waiting_operations: Vec<Waiting>,
+    resolved: Vec<Resolved>,
+    /// In a replay: what is still to be scheduled of the capsule's plan, and what its targets came to.
+    follow: Vec<Resolved>,
+    known_targets: BTreeMap<u16, Vec<Vec<u8>>>,
+    /// For each fault with a condition, the event that met it.
+    known_after: BTreeMap<u16, u64>,
+    restarts: Vec<Restart>,
+    observer: Observer,
+    raft_checker: RaftChecker,
+    state_checker: StateChecker,
+    replay_checker: ReplayChecker,
+    failures: Vec<Failure>,
+    panic: Option<String>,
+    phase: Phase,
+    healed_at: Nanos,
+    probes: Rc<RefCell<Probes>>,
+    watcher: Option<Box<dyn Watcher + Send>>,
+    /// Kept between steps for its room.
+    effects: Effects,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Chaos,
+    /// Healed; a leader is awaited.
+    AwaitLeader,
+    /// Writes go through every member.
+    Probing,
+    Over,
+}
+
+/// The proof of life: one write through every member.
+#[derive(Debug, Default)]
+struct Probes {
+    pending: Vec<NodeIndex>,
+    done_at: Option<Nanos>,
+}
+
+impl World {
+    /// Builds the world of a scenario and a seed: nothing has happened yet.
+    pub(crate) fn new(scenario: Rc<Scenario>, seed: u64, options: Options) -> World {
+        let members = usize::from(scenario.cluster.members);
+        let plan = plan::expand(&scenario, seed);
+        let follow = options.follow.unwrap_or_default();
+        let sources = scenario.faults.len() + scenario.operations.len();
+        let mut network = Stream::new(seed, "network");
+        if options.perturb {
+            network.bits();
+        }
+        let mut world = World {
+            seed,
+            now: 0,
+            events: 0,
+            heap: EventHeap::new(),
+            current: 0,
+            records: Records::new(),
+            digest: Digest::default(),
+            nodes: process::nodes(&scenario, seed),
+            by_id: BTreeMap::new(),
+            costs: process::costs(&scenario),
+            network: Network::new(scenario.network.clone(), members, network),
+            client_network: Stream::new(seed, "network/clients"),
+            tasks: Tasks::new(),
+            log: Rc::default(),
+            proposed: BTreeMap::new(),
+            fault_streams: (0..sources).map(|i| Stream::new(seed, &format!("faults/{i}/targets"))).collect(),
+            waiting: Vec::new(),
+            waiting_operations: Vec::new(),
+            resolved: Vec::new(),
+            known_targets: follow.iter().map(|resolved| (resolved.number, resolved.members.clone())).collect(),
+            known_after: BTreeMap::new(),
+            follow,
+            restarts: Vec::new(),
+            observer: Observer::new(members),
+            raft_checker: RaftChecker::new(members),
+            state_checker: StateChecker::default(),
+            replay_checker: ReplayChecker::new(members),
+            failures: Vec::new(),
+            panic: None,
+            phase: Phase::Chaos,
+            healed_at: 0,
+            probes: Rc::default(),
+            watcher: options.watcher,
+            effects: Effects::default(),
+            plan,
+            scenario,
+        };
+        world.by_id = world.nodes.iter().map(|node| (node.id, node.index)).collect();
+        world.schedule_plan();
+        world.push(world.scenario.duration, Event::Heal);
+        world.spawn_workloads();
+        for node in 0..world.nodes.len() as NodeIndex {
+            world.start(node);
+        }
+        world
+    }
+
+    /// Runs to the end. `advance` moves the process's virtual clock along.
+    pub(crate) fn run(mut self, mut advance: impl FnMut(Nanos)) -> Outcome {
+        let mut at_this_moment = 0;
+        let mut stuck = None;
+        self.poll_clients();
+        while self.phase != Phase::Over && self.panic.is_none() {
+            self.follow_plan();
+            let (at, Scheduled { cause, event }) = self.heap.pop().expect("invariant: the end is always scheduled");
+            at_this_moment = if at == self.now { at_this_moment + 1 } else { 0 };
+            if at_this_moment > EVENTS_AT_ONE_MOMENT {
+                stuck = Some(format!("more than {EVENTS_AT_ONE_MOMENT} events at {at} ns; the last is {event:?}"));
+                break;
+            }
+            advance(at - self.now);
+            self.now = at;
+            self.happen(cause, event);
+        }
+        self.outcome(stuck)
+    }
+
+    fn happen(&mut self, cause: RecordId, event: Event) {
+        if self.is_void(&event) {
+            return;
+        }
+        self.events += 1;
+        self.digest.fold(&(self.now, &event));
+        self.digest.checkpoint(self.events, self.now);
+        if let Some(watcher) = &mut self.watcher {
+            watcher.on_event(self.now, self.events, &event);
+        }
+        self.current = cause;
+        match event {
+            Event::Message { from, to, message, epoch, sent } => self.on_message(from, to, message, epoch, sent),
+            Event::Deadline(node) => self.on_deadline(node),
+            Event::Turn(node) => self.on_turn(node),
+            Event::Disk { node, op, done, .. } => self.on_disk_done(node, &op, done),
+            Event::PowerCut { node, fault, .. } => self.on_power_cut(node, fault),
+            Event::Request { node, call, operation, request } => self.on_request(node, call, operation, request),
+            Event::Reply { call, result } => {
+                self.note(What::Client);
+                self.tasks.reply(call, result);
+                self.poll_clients();
+            }
+            Event::Alarm(alarm) => {
+                self.note(What::Client);
+                self.tasks.ring(alarm);
+                self.poll_clients();
+            }
+            Event::SnapshotSent { node, peer, arrived, .. } => self.on_snapshot_sent(node, peer, arrived),
+            Event::FaultBegins(number) => self.begin_fault(number),
+            Event::FaultEnds(number) => self.end_fault(number),
+            Event::Operation(number) => self.operate(number),
+            Event::Heal => self.heal(),
+            Event::LeaderDue => self.on_leader_due(),
+            Event::End => self.on_end(),
+        }
+        self.look_for_the_end();
+    }
+
+    /// Whether an event has lost its meaning since it was scheduled. Such events do not happen at all.
+    fn is_void(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Deadline(node) => self.deadline_is_void(*node),
+            Event::Disk { node, life, .. } | Event::PowerCut { node, life, .. } | Event::SnapshotSent { node, life, .. } => {
+                let node = &self.nodes[*node as usize];
+                node.life != *life || !node.is_up()
+            }
+            Event::Alarm(alarm) => !self.tasks.shared().is_awaited(*alarm),
+            _ => false,
+        }
+    }
+
+    fn push(&mut self, at: Nanos, event: Event) {
+        self.heap.push(at, Scheduled { cause: self.current, event });
+    }
+
+    /// Writes a record of what happens now, caused by the current one, and makes it the current one.
+    fn note(&mut self, what: What) -> RecordId {
+        self.current = self.records.push(self.now, self.current, what);
+        self.current
+    }
+
+    /// Writes a record with a cause of its own; the current one stays.
+    fn note_aside(&mut self, cause: RecordId, what: What) -> RecordId {
+        self.records.push(self.now, cause, what)
+    }
+
+    fn fail(&mut self, result: Result<(), Failure>) {
+        if let Err(failure) = result
+            && self.failures.iter().all(|other| other.check != failure.check)
+        {
+            self.failures.push(failure);
+        }
+    }
+
+    fn outcome(mut self, stuck: Option<String>) -> Outcome {
+        for node in &self.nodes {
+            let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
+            self.digest.fold(&(node.index, end));
+        }
+        let digest = self.digest.value();
+        let log = std::mem::take(&mut *self.log.borrow_mut());
+        let alive_at = self.probes.borrow().done_at;
+        Outcome {
+            history: log.history,
+            restarts: self.restarts,
+            tally: self.observer.finish(&self.records, self.now),
+            records: self.records,
+            failures: self.failures,
+            panic: self.panic,
+            stuck,
+            plan: self.resolved,
+            digest,
+            checkpoints: self.digest.into_checkpoints(),
+            events: self.events,
+            ended_at: self.now,
+            healed_at: self.healed_at,
+            alive_at,
+            compared: self.state_checker.compared(),
+            raft_steps: self.raft_checker.steps(),
+            replays: self.replay_checker.crashes(),
+            retries: log.retries,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the world sees of its members: their trace events become records, figures, conditions met and checks.
+
+use super::plan::Happening;
+use super::process::raft_event;
+use super::record::{Held, NodeIndex, RecordId, Records, What};
+use super::{Phase, World};
+use crate::scenario::Event;
+use seedbed::member::TraceEvent;
+use seedbed::raft::{NodeId, RaftEvent};
+use seedbed::time::Nanos;
+
+/// A change of leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderChange {
+    /// When the new leader was elected.
+    pub at: Nanos,
+    /// The old leader, from 0.
+    pub from: NodeIndex,
+    /// The new leader, from 0; may be the old one, elected again.
+    pub to: NodeIndex,
+    /// The new leader's term.
+    pub term: u64,
+    /// The record of the election.
+    pub record: RecordId,
+    /// When the old leader sent the last message that anyone heard.
+    pub leaderless_from: Nanos,
+}
+
+/// Figures of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// The first election: when, who, record.
+    pub first_leader: Option<(Nanos, NodeIndex, RecordId)>,
+    /// The later ones.
+    pub leader_changes: Vec<LeaderChange>,
+    /// The highest term at the end.
+    pub final_term: u64,
+    /// Campaigns, rehearsals not counted.
+    pub campaigns: u64,
+    /// Processes killed.
+    pub crashes: u64,
+    /// Snapshots sent from member to member.
+    pub snapshots_sent: u64,
+    /// Entries applied, by whichever member was first.
+    pub applied: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Observer {
+    tally: Tally,
+    leader: Option<NodeIndex>,
+    /// For each member, when it last sent something as leader that was heard, or was elected.
+    heard: Vec<Nanos>,
+    /// For each member, when its process last went away.
+    gone: Vec<Nanos>,
+}
+
+impl Observer {
+    pub(super) fn new(members: usize) -> Observer {
+        Observer { tally: Tally::default(), leader: None, heard: vec![0; members], gone: vec![0; members] }
+    }
+
+    pub(super) fn heard_leader(&mut self, from: NodeIndex, sent: Nanos) {
+        let heard = &mut self.heard[usize::from(from)];
+        *heard = sent.max(*heard);
+    }
+
+    pub(super) fn gone(&mut self, member: NodeIndex, at: Nanos) {
+        self.gone[usize::from(member)] = at;
+    }
+
+    pub(super) fn crashed(&mut self) {
+        self.tally.crashes += 1;
+    }
+
+    pub(super) fn snapshot_sent(&mut self) {
+        self.tally.snapshots_sent += 1;
+    }
+
+    /// The member that was elected last.
+    pub(super) fn leader(&self) -> Option<NodeIndex> {
+        self.leader
+    }
+
+    fn elected(&mut self, at: Nanos, to: NodeIndex, term: u64, record: RecordId) {
+        if let Some(from) = self.leader {
+            let (heard, gone) = (self.heard[usize::from(from)], self.gone[usize::from(from)]);
+            // A sole member is heard by nobody: it was leader until it went.
+            let leaderless_from = if self.heard.len() == 1 { gone } else { heard };
+            self.tally.leader_changes.push(LeaderChange { at, from, to, term, record, leaderless_from });
+        } else {
+            self.tally.first_leader = Some((at, to, record));
+        }
+        self.leader = Some(to);
+        self.heard[usize::from(to)] = at;
+        self.tally.final_term = self.tally.final_term.max(term);
+    }
+
+    pub(super) fn finish(self, _records: &Records, _now: Nanos) -> Tally {
+        self.tally
+    }
+}
+
+impl World {
+    /// Takes note of something that happened inside a member.
+    pub(super) fn observe(&mut self, index: NodeIndex, event: TraceEvent) {
+        if let Some(watcher) = &mut self.watcher {
+            let term = self.nodes[usize::from(index)].member().map_or(0, |member| member.raft().term());
+            watcher.on_trace(self.now, index, term, &event);
+        }
+        if let Some(event) = raft_event(&event) {
+            self.observe_raft(index, event);
+            return;
+        }
+        let at = usize::from(index);
+        match event {
+            TraceEvent::TickDropped { blocked_on, count } => {
+                let (why, cause) = self.held_by(index, blocked_on);
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                if count > 1 || why == Held::Disk {
+                    self.note_aside(cause, What::TicksDropped { node: index, count, why });
+                }
+            }
+            TraceEvent::Proposed { client, request } => {
+                let operation = self.nodes[at].calls.get(&client.0).copied();
+                self.proposed.extend(operation.map(|operation| (request, operation)));
+            }
+            TraceEvent::Applied { index: applied, request, revision, hash, .. } => {
+                self.on_applied(index, applied, request, revision, hash);
+            }
+            TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
+                let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());
+                self.fail(result);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_applied(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64, hash: u64) {
+        match self.state_checker.on_applied(usize::from(member), index, hash, revision) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.observer.tally.applied += 1;
+                if let Some(operation) = self.proposed.remove(&request) {
+                    self.log.borrow_mut().history.operations[operation as usize].applied = Some(revision);
+                }
+            }
+            Err(failure) => self.fail(Err(failure)),
+        }
+        self.happened(Happening { indexes: Some((index, index)), ..Happening::of(Event::EntryApplied, member) });
+    }
+
+    fn observe_raft(&mut self, index: NodeIndex, event: &RaftEvent) {
+        let at = usize::from(index);
+        if let Some(member) = self.nodes[at].member() {
+            let result = self.raft_checker.on_event(at, member.raft(), event);
+            self.fail(result);
+        }
+        match *event {
+            RaftEvent::Campaigned { term, pre, cause } => {
+                self.observer.tally.campaigns += u64::from(!pre);
+                self.note(What::Campaigned { node: index, term: term as u32, pre, cause });
+                self.happened(Happening::of(Event::CampaignStarted, index));
+            }
+            RaftEvent::Voted { term, candidate, pre } => {
+                let candidate = self.index_of(candidate);
+                self.note_aside(self.current, What::Voted { node: index, term: term as u32, candidate, pre });
+                self.happened(Happening::of(Event::VoteGranted, index));
+            }
+            RaftEvent::BecameLeader { term, ref votes } => {
+                let votes = votes.iter().fold(0, |set, &id| set | 1_u16 << self.index_of(id));
+                let record = self.note(What::BecameLeader { node: index, term: term as u32, votes });
+                self.observer.elected(self.now, index, term, record);
+                self.happened(Happening::of(Event::LeaderElected, index));
+                self.maybe_probe();
+            }
+            RaftEvent::Follows { term, leader } => {
+                let leader = self.index_of(leader);
+                self.note_aside(self.current, What::Follows { node: index, term: term as u32, leader });
+                self.maybe_probe();
+            }
+            RaftEvent::SteppedDown { role, old_term, cause } => {
+                self.note_aside(self.current, What::SteppedDown { node: index, role, term: old_term as u32, cause });
+                if role == seedbed::raft::Role::Leader {
+                    self.happened(Happening::of(Event::LeaderLost, index));
+                }
+            }
+            RaftEvent::Appended { first, last } => {
+                let happening = Happening { indexes: Some((first, last)), ..Happening::of(Event::EntryAppended, index) };
+                self.happened(happening);
+            }
+            RaftEvent::Committed { index: commit } => {
+                let before = std::mem::replace(&mut self.nodes[at].commit_seen, commit);
+                let happening =
+                    Happening { indexes: Some((before + 1, commit)), ..Happening::of(Event::EntryCommitted, index) };
+                self.happened(happening);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn index_of(&self, id: NodeId) -> NodeIndex {
+        self.by_id.get(&id).copied().unwrap_or(NodeIndex::MAX)
+    }
+
+    /// Called after every event of the last phase.
+    pub(super) fn look_for_the_end(&mut self) {
+        if self.phase == Phase::Probing {
+            self.maybe_end();
+        }
+    }
+}

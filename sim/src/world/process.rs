@@ -1,0 +1,435 @@
+//! Members as processes: they start, step, wait for their CPU, crash.
+
+use super::node::{Node, Process};
+use super::plan::Happening;
+use super::random::{Stream, stream_seed};
+use super::record::{Held, Kind, Lost, NodeIndex, RecordId, Slow, What};
+use super::{Event, World};
+use crate::check::{Failure, serializable::Restart};
+use crate::scenario::{self, Scenario, Unsynced};
+use crate::world::clock::MemberClock;
+use crate::world::disk::SimDisk;
+use seedbed::api::RequestId;
+use seedbed::bug::BugSet;
+use seedbed::disk::{DiskDone, DiskOp};
+use seedbed::member::{Config, Costs, Effects, Input, Member, Peer, StopReason, TraceEvent};
+use seedbed::pb::ids;
+use seedbed::raft::{Message, NodeId, RaftEvent};
+use seedbed::time::Nanos;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// The cluster's members, none of them started.
+pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
+    let peers = peers(scenario);
+    (0..scenario.cluster.members)
+        .map(|index| {
+            let number = index + 1;
+            let mut random = Stream::new(seed, &format!("clock/n{number}"));
+            let ppm = random.within(scenario.clock.drift_ppm) as i32;
+            let skew = random.within(scenario.clock.wall_skew) as i64;
+            let sign = |random: &mut Stream| if random.chance(500_000) { -1 } else { 1 };
+            let clock = MemberClock::new(ppm * sign(&mut random), skew * i64::from(sign(&mut random)));
+            Node {
+                index,
+                id: peers[usize::from(index)].id,
+                process: Process::Down,
+                life: 0,
+                disk: SimDisk::new(scenario.disk.clone(), Stream::new(seed, &format!("disk/n{number}"))),
+                own_ppm: clock.rate(),
+                clock,
+                bugs: bugs_of(scenario, number),
+                busy_until: 0,
+                inbox: VecDeque::new(),
+                turn_scheduled: false,
+                deadline: Nanos::MAX,
+                woken_at: Nanos::MAX,
+                calls: BTreeMap::new(),
+                operations: VecDeque::new(),
+                last_pause: None,
+                commit_seen: 0,
+                cut_by: 0,
+                holds: Vec::new(),
+                damaged: false,
+            }
+        })
+        .collect()
+}
+
+fn bugs_of(scenario: &Scenario, number: u8) -> BugSet {
+    let own = scenario.cluster.bugs.iter().filter(|switch| switch.member.is_none_or(|member| member == number));
+    own.fold(BugSet::NONE, |set, switch| set.with(switch.bug))
+}
+
+fn peers(scenario: &Scenario) -> Vec<Peer> {
+    let peer = |number: u8| {
+        let peer_urls = vec![format!("http://n{number}:2380")];
+        Peer { id: ids::member_id(&peer_urls, "seedbed", None), name: format!("n{number}"), peer_urls }
+    };
+    (1..=scenario.cluster.members).map(peer).collect()
+}
+
+/// The scenario's cost table, as the member takes it.
+pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
+    let scenario::Cost { enabled, step, message, propose, apply, read, per_kib } = scenario.cost;
+    enabled.then_some(Costs { step, append: message, propose, apply, read, kib: per_kib })
+}
+
+impl World {
+    fn config(&self, node: NodeIndex) -> Config {
+        let cluster = &self.scenario.cluster;
+        let peers = peers(&self.scenario);
+        let cluster_id = ids::cluster_id(&peers.iter().map(|peer| peer.id).collect::<Vec<_>>());
+        let this = &self.nodes[usize::from(node)];
+        let stream = format!("member/n{}/{}", node + 1, this.life);
+        Config {
+            tick: cluster.heartbeat,
+            election_ticks: (cluster.election / cluster.heartbeat).max(2) as u32,
+            pre_vote: cluster.pre_vote,
+            check_quorum: cluster.check_quorum,
+            snapshot_count: cluster.snapshot_count,
+            snapshot_catchup: cluster.snapshot_catchup,
+            wal_segment_bytes: cluster.wal_segment_bytes,
+            max_request_bytes: cluster.max_request_bytes as usize,
+            max_inflight: cluster.max_inflight as usize,
+            seed: stream_seed(self.seed, &stream),
+            bugs: this.bugs,
+            costs: self.costs,
+            ..Config::new(this.id, cluster_id, peers)
+        }
+    }
+
+    /// Starts a member's process on whatever its disk holds.
+    pub(super) fn start(&mut self, index: NodeIndex) {
+        self.note(What::Started(index));
+        let config = self.config(index);
+        let node = &mut self.nodes[usize::from(index)];
+        node.life += 1;
+        let restarted = node.life > 1;
+        let now = node.clock.now(self.now);
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.clear();
+        let opened = catch_unwind(AssertUnwindSafe(|| Member::open(config, now, &node.disk, &mut effects)));
+        match opened {
+            Ok(Ok(member)) => {
+                node.process = Process::Running(Box::new(member));
+                self.started(index, restarted, &mut effects);
+            }
+            Ok(Err(refusal)) => {
+                node.process = Process::Refused(refusal.to_string());
+                if !node.damaged {
+                    let text = format!("n{} refuses to start on a legal image: {refusal}", index + 1);
+                    self.fail(Err(Failure::new("wal-replay", text)));
+                }
+            }
+            Err(_) => self.panicked(index),
+        }
+        self.effects = effects;
+    }
+
+    fn started(&mut self, index: NodeIndex, restarted: bool, effects: &mut Effects) {
+        let at = usize::from(index);
+        let own_ppm = self.nodes[at].own_ppm;
+        self.nodes[at].obey_holds(self.now, self.costs, own_ppm);
+        let member = self.nodes[at].member().expect("invariant: it was just started");
+        let mut results = vec![self.raft_checker.on_start(at, member.raft())];
+        if restarted {
+            results.push(self.replay_checker.on_restart(at, member.raft(), &self.raft_checker));
+        }
+        let applied = member.store().consistent_index();
+        if applied > 0 {
+            let (hash, revision) = (member.store().hash(), member.store().revision());
+            results.push(self.state_checker.on_applied(at, applied, hash, revision).map(|_| ()));
+        }
+        results.into_iter().for_each(|result| self.fail(result));
+        if restarted {
+            self.restarts.push(Restart { member: index, at: self.now });
+        }
+        self.happened(Happening::of(scenario::Event::MemberStarted, index));
+        self.take_effects(index, effects);
+    }
+
+    /// Hands an input to a member: now, or when its CPU is free and nothing pauses it.
+    pub(super) fn input(&mut self, index: NodeIndex, input: Input) {
+        let node = &mut self.nodes[usize::from(index)];
+        if node.paused().is_some() || node.busy_until > self.now || !node.inbox.is_empty() {
+            node.inbox.push_back((input, self.current));
+            self.schedule_turn(index);
+            return;
+        }
+        self.step(index, input);
+    }
+
+    pub(super) fn schedule_turn(&mut self, index: NodeIndex) {
+        let node = &mut self.nodes[usize::from(index)];
+        if node.paused().is_none() && !node.turn_scheduled && !node.inbox.is_empty() {
+            node.turn_scheduled = true;
+            let at = node.busy_until.max(self.now);
+            self.push(at, Event::Turn(index));
+        }
+    }
+
+    pub(super) fn on_turn(&mut self, index: NodeIndex) {
+        let node = &mut self.nodes[usize::from(index)];
+        node.turn_scheduled = false;
+        if node.paused().is_some() || !node.is_up() {
+            return;
+        }
+        if node.busy_until <= self.now
+            && let Some((input, arrived)) = node.inbox.pop_front()
+        {
+            self.current = arrived;
+            self.note(What::Turn(index));
+            self.step(index, input);
+        }
+        self.schedule_turn(index);
+    }
+
+    /// A wake-up is void if the member no longer wants one now; then it is put off to when it does.
+    pub(super) fn deadline_is_void(&mut self, index: NodeIndex) -> bool {
+        let node = &mut self.nodes[usize::from(index)];
+        node.woken_at = Nanos::MAX;
+        if node.is_up() && node.deadline <= self.now {
+            return false;
+        }
+        self.schedule_deadline(index);
+        true
+    }
+
+    pub(super) fn schedule_deadline(&mut self, index: NodeIndex) {
+        let node = &mut self.nodes[usize::from(index)];
+        if node.is_up() && node.deadline < node.woken_at && node.deadline < Nanos::MAX {
+            node.woken_at = node.deadline.max(self.now);
+            let at = node.woken_at;
+            self.push(at, Event::Deadline(index));
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, index: NodeIndex) {
+        self.note(What::Deadline(index));
+        // Until it has stepped it has no deadline: a paused member is woken by its resumption.
+        self.nodes[usize::from(index)].deadline = Nanos::MAX;
+        self.input(index, Input::Deadline);
+    }
+
+    fn step(&mut self, index: NodeIndex, input: Input) {
+        let node = &mut self.nodes[usize::from(index)];
+        let now = node.clock.now(self.now);
+        let Process::Running(member) = &mut node.process else { return };
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.clear();
+        let stepped = catch_unwind(AssertUnwindSafe(|| member.step(now, input, &mut effects)));
+        if stepped.is_err() {
+            self.panicked(index);
+        } else {
+            self.take_effects(index, &mut effects);
+        }
+        self.effects = effects;
+    }
+
+    fn panicked(&mut self, index: NodeIndex) {
+        let message = crate::run::last_panic().unwrap_or_else(|| "no message".to_owned());
+        self.panic = Some(format!("n{} panicked at {:.3} s: {message}", index + 1, self.now as f64 / 1e9));
+    }
+
+    fn take_effects(&mut self, index: NodeIndex, effects: &mut Effects) {
+        let at = usize::from(index);
+        let node = &mut self.nodes[at];
+        node.busy_until = self.now + effects.cost;
+        let leaves = node.busy_until;
+        node.deadline = node.clock.world_at(effects.deadline);
+        let member = node.member().expect("invariant: only a running member steps");
+        let result = self.raft_checker.on_step(at, member.raft());
+        self.fail(result);
+        for event in effects.trace.drain(..) {
+            self.observe(index, event);
+        }
+        for op in effects.disk.drain(..) {
+            if !self.start_disk_op(index, leaves, op) {
+                // The power is off: nothing more leaves this member.
+                return;
+            }
+        }
+        for message in effects.messages.drain(..) {
+            self.send(index, leaves, message);
+        }
+        for (RequestId(call), result) in effects.replies.drain(..) {
+            self.reply(index, leaves, call, result);
+        }
+        match effects.stop.take() {
+            Some(reason) => self.stopped(index, reason),
+            None => self.schedule_deadline(index),
+        }
+        self.enforce_memory_limit(index);
+    }
+
+    /// Begins a disk operation; `false` if the power goes off instead.
+    fn start_disk_op(&mut self, index: NodeIndex, leaves: Nanos, op: DiskOp) -> bool {
+        self.digest.fold(&(index, &op));
+        let node = &mut self.nodes[usize::from(index)];
+        let begun = node.disk.begin(leaves, &op);
+        let life = node.life;
+        if begun.power_cut {
+            let fault = node.cut_by;
+            self.push(leaves, Event::PowerCut { node: index, life, fault });
+            return false;
+        }
+        let Some(result) = begun.report else { return true };
+        let (why, fault) = begun.why;
+        let record = match why {
+            Slow::Usual if begun.took < self.scenario.cluster.heartbeat => self.current,
+            _ => self.note_aside(fault.unwrap_or(self.current), What::DiskBusy { node: index, took: begun.took, why }),
+        };
+        self.nodes[usize::from(index)].operations.push_back((op.id, record));
+        self.happened(Happening::of(scenario::Event::SyncStarted, index));
+        let done = DiskDone { id: op.id, result };
+        let event = super::Scheduled { cause: record, event: Event::Disk { node: index, life, op, done } };
+        self.heap.push(begun.done_at, event);
+        true
+    }
+
+    pub(super) fn on_disk_done(&mut self, index: NodeIndex, op: &DiskOp, done: DiskDone) {
+        self.note(What::DiskDone { node: index, failed: done.result.is_err() });
+        let node = &mut self.nodes[usize::from(index)];
+        if done.result.is_ok() {
+            node.disk.finish(op);
+        }
+        node.operations.retain(|(id, _)| *id != op.id);
+        self.happened(Happening::of(scenario::Event::SyncDone, index));
+        self.input(index, Input::Disk(done));
+    }
+
+    fn send(&mut self, index: NodeIndex, leaves: Nanos, message: Message) {
+        let at = usize::from(index);
+        if let Some(member) = self.nodes[at].member() {
+            self.replay_checker.on_send(at, &message, member.raft());
+        }
+        let Some(&to) = self.by_id.get(&message.to) else { return };
+        let kind = Kind::of(&message);
+        if kind == Kind::Snapshot {
+            self.observer.snapshot_sent();
+            self.happened(Happening::of(scenario::Event::SnapshotSent, index));
+        }
+        match self.network.send(leaves, index, to, &message) {
+            super::net::Verdict::Lost { why, blame } => {
+                let what = What::Lost { from: index, to, kind, why };
+                self.note_aside(blame.unwrap_or(self.current), what);
+                self.report_snapshot(index, message.to, kind, leaves, false);
+            }
+            super::net::Verdict::Arrives { at, twice, late, epoch } => {
+                if let Some(rule) = late {
+                    self.note_aside(rule, What::Delayed { from: index, to, kind, arrives: at });
+                }
+                if let Some(again) = twice {
+                    let message = message.clone();
+                    self.push(again, Event::Message { from: index, to, message, epoch, sent: leaves });
+                }
+                self.push(at, Event::Message { from: index, to, message, epoch, sent: leaves });
+            }
+        }
+    }
+
+    pub(super) fn on_message(&mut self, from: NodeIndex, to: NodeIndex, message: Message, epoch: u32, sent: Nanos) {
+        let kind = Kind::of(&message);
+        let sender = self.nodes[usize::from(from)].id;
+        let lost = if let Some(cut) = self.network.died_in_flight(from, to, epoch) {
+            Some((Lost::CutInFlight, cut))
+        } else if !self.nodes[usize::from(to)].is_up() {
+            Some((Lost::Down, self.current))
+        } else {
+            None
+        };
+        if let Some((why, cause)) = lost {
+            self.note_aside(cause, What::Lost { from, to, kind, why });
+            self.report_snapshot(from, self.nodes[usize::from(to)].id, kind, self.now, false);
+            return;
+        }
+        debug_assert_eq!(sender, message.from, "invariant: a message names its sender");
+        self.note(What::Delivered { from, to, kind, sent });
+        if kind.from_leader() {
+            self.observer.heard_leader(from, sent);
+        }
+        self.report_snapshot(from, message.to, kind, self.now, true);
+        self.input(to, Input::Message(message));
+    }
+
+    /// etcd's transport tells Raft what became of a snapshot; of other messages it says nothing here.
+    fn report_snapshot(&mut self, from: NodeIndex, peer: NodeId, kind: Kind, at: Nanos, arrived: bool) {
+        if kind == Kind::Snapshot {
+            let life = self.nodes[usize::from(from)].life;
+            let latency = self.scenario.network.latency.lo.max(1);
+            self.push(at + latency, Event::SnapshotSent { node: from, life, peer, arrived });
+        }
+    }
+
+    pub(super) fn on_snapshot_sent(&mut self, node: NodeIndex, peer: NodeId, arrived: bool) {
+        self.note(What::Turn(node));
+        self.input(node, Input::SnapshotSent(peer, arrived));
+    }
+
+    /// A member stopped by itself: to its clients and peers that is like a crash, but its disk loses nothing more.
+    fn stopped(&mut self, index: NodeIndex, reason: StopReason) {
+        self.note(What::Stopped(index));
+        let node = &mut self.nodes[usize::from(index)];
+        node.process = Process::Stopped(reason);
+        self.gone(index);
+    }
+
+    /// Kills a member's process; `unsynced` says what its disk forgets.
+    pub(super) fn kill(&mut self, index: NodeIndex, unsynced: Unsynced) {
+        let node = &mut self.nodes[usize::from(index)];
+        if node.is_up() {
+            self.note(What::Crashed(index));
+            self.observer.crashed();
+        }
+        let node = &mut self.nodes[usize::from(index)];
+        node.process = Process::Down;
+        let stream = format!("crash/n{}/{}", index + 1, node.life);
+        node.disk.crash(unsynced, &mut Stream::new(self.seed, &stream));
+        self.gone(index);
+    }
+
+    fn gone(&mut self, index: NodeIndex) {
+        self.observer.gone(index, self.now);
+        let node = &mut self.nodes[usize::from(index)];
+        node.inbox.clear();
+        node.busy_until = self.now;
+        node.deadline = Nanos::MAX;
+        node.operations.clear();
+        let calls = std::mem::take(&mut node.calls);
+        for call in calls.into_keys() {
+            self.reset(index, call);
+        }
+    }
+
+    fn enforce_memory_limit(&mut self, index: NodeIndex) {
+        let node = &self.nodes[usize::from(index)];
+        let Some(limit) = node.memory_limit() else { return };
+        if node.member().is_some_and(|member| member.memory_bytes() > limit) {
+            // The kernel kills it; what was written is in the page cache and survives.
+            self.kill(index, Unsynced::Kept);
+        }
+    }
+
+    /// The record of what held a member's raft loop up when it lost ticks.
+    pub(super) fn held_by(&self, index: NodeIndex, blocked_on: Option<seedbed::disk::OpId>) -> (Held, RecordId) {
+        let node = &self.nodes[usize::from(index)];
+        if let Some(op) = blocked_on {
+            let record = node.operations.iter().find(|(id, _)| *id == op).map(|(_, record)| *record);
+            return (Held::Disk, record.unwrap_or(self.current));
+        }
+        match (node.last_pause, node.slow_cpu()) {
+            (Some((record, until)), _) if until + self.scenario.cluster.heartbeat >= self.now => (Held::Pause, record),
+            (_, Some(record)) => (Held::SlowCpu, record),
+            _ => (Held::SlowCpu, self.current),
+        }
+    }
+}
+
+/// What a member traces, in a form that stories can print.
+pub(super) fn raft_event(event: &TraceEvent) -> Option<&RaftEvent> {
+    match event {
+        TraceEvent::Raft(event) => Some(event),
+        _ => None,
+    }
+}

@@ -1,0 +1,183 @@
+//! Between clients and members: requests, replies, broken connections; and the proof of life.
+
+use super::client::Client;
+use super::node::HoldKind;
+use super::random::Stream;
+use super::record::{NodeIndex, What};
+use super::tasks::CallError;
+use super::{Event, Phase, World, workload};
+use crate::check::{Failure, history};
+use crate::scenario::{Endpoints, WorkloadKind};
+use bytes::Bytes;
+use seedbed::api::{Error, Request, RequestId, Response};
+use seedbed::member::Input;
+use seedbed::time::{Nanos, SECOND};
+
+/// After healing there must be a leader within so many election timeouts.
+const LEADER_WITHIN_ELECTIONS: Nanos = 10;
+/// And then an acknowledged write through every member within this.
+const WRITES_WITHIN: Nanos = 20 * SECOND;
+
+impl World {
+    pub(super) fn spawn_workloads(&mut self) {
+        let scenario = self.scenario.clone();
+        let mut number = 0;
+        for workload in &scenario.workloads {
+            for _ in 0..workload.clients {
+                let endpoints = match workload.endpoints {
+                    Endpoints::All => (0..scenario.cluster.members).collect(),
+                    Endpoints::Member(member) => vec![member - 1],
+                };
+                let client = self.client(number, endpoints, workload.timeout);
+                let random = Stream::new(self.seed, &format!("client/{number}"));
+                let WorkloadKind::Kv = workload.kind;
+                self.tasks.spawn(workload::kv(client, workload.clone(), random, number, scenario.duration));
+                number += 1;
+            }
+        }
+    }
+
+    fn client(&self, number: u32, endpoints: Vec<u8>, timeout: Nanos) -> Client {
+        Client::new(self.tasks.handle(), self.log.clone(), number, endpoints, timeout)
+    }
+
+    /// Polls the programs that are ready, then sends what they want sent.
+    pub(super) fn poll_clients(&mut self) {
+        self.tasks.poll_ready(self.now);
+        let (outbox, alarms) = {
+            let mut shared = self.tasks.shared();
+            (std::mem::take(&mut shared.outbox), std::mem::take(&mut shared.alarms))
+        };
+        for (at, alarm) in alarms {
+            self.push(at.max(self.now), Event::Alarm(alarm));
+        }
+        for outgoing in outbox {
+            let super::tasks::Outgoing { call, member: node, request, operation } = outgoing;
+            let at = self.now + self.client_network.within(self.scenario.network.client_latency);
+            self.push(at, Event::Request { node, call, operation, request });
+        }
+    }
+
+    pub(super) fn on_request(&mut self, index: NodeIndex, call: u64, operation: u32, request: Request) {
+        let node = &mut self.nodes[usize::from(index)];
+        if node.hold(|kind| kind == HoldKind::ClientsCut).is_some() {
+            // It vanishes on the way: the client waits until its timeout.
+            return;
+        }
+        self.note(What::Request(index));
+        let node = &mut self.nodes[usize::from(index)];
+        if !node.is_up() {
+            let at = self.now + self.client_network.within(self.scenario.network.client_latency);
+            self.push(at, Event::Reply { call, result: Err(CallError::Refused) });
+            return;
+        }
+        node.calls.insert(call, operation);
+        self.input(index, Input::Request(RequestId(call), request));
+    }
+
+    pub(super) fn reply(&mut self, index: NodeIndex, leaves: Nanos, call: u64, result: Result<Response, Error>) {
+        let node = &mut self.nodes[usize::from(index)];
+        node.calls.remove(&call);
+        if node.hold(|kind| kind == HoldKind::ClientsCut).is_some() {
+            return;
+        }
+        let at = leaves + self.client_network.within(self.scenario.network.client_latency);
+        self.push(at, Event::Reply { call, result: result.map_err(CallError::Member) });
+    }
+
+    /// The process behind a connection is gone.
+    pub(super) fn reset(&mut self, index: NodeIndex, call: u64) {
+        if self.nodes[usize::from(index)].hold(|kind| kind == HoldKind::ClientsCut).is_none() {
+            let at = self.now + self.client_network.within(self.scenario.network.client_latency);
+            self.push(at, Event::Reply { call, result: Err(CallError::Reset) });
+        }
+    }
+
+    /// The chaos phase is over: every fault ends, every member is started, and life must return.
+    pub(super) fn heal(&mut self) {
+        self.note(What::Healed);
+        self.end_all_faults();
+        self.healed_at = self.now;
+        self.phase = Phase::AwaitLeader;
+        let within = LEADER_WITHIN_ELECTIONS * self.scenario.cluster.election;
+        self.push(self.now + within, Event::LeaderDue);
+        self.maybe_probe();
+    }
+
+    /// Begins the proof of life once there is a leader that a majority follows.
+    pub(super) fn maybe_probe(&mut self) {
+        if self.phase != Phase::AwaitLeader || !self.has_effective_leader() {
+            return;
+        }
+        self.phase = Phase::Probing;
+        let up = self.nodes.iter().filter(|node| node.is_up()).map(|node| node.index);
+        let members: Vec<NodeIndex> = up.collect();
+        self.probes.borrow_mut().pending = members.clone();
+        for member in members {
+            let client = self.client(u32::MAX - u32::from(member), vec![member], WRITES_WITHIN);
+            let probes = self.probes.clone();
+            self.tasks.spawn(async move {
+                let mut client = client;
+                loop {
+                    let key = Bytes::from(format!("probe/n{}", member + 1));
+                    let outcome = client.put(key, Bytes::from_static(b"alive")).await;
+                    if matches!(outcome, history::Outcome::Ok { .. }) {
+                        break;
+                    }
+                }
+                let mut probes = probes.borrow_mut();
+                probes.pending.retain(|other| *other != member);
+                if probes.pending.is_empty() {
+                    probes.done_at = Some(client.handle().now());
+                }
+            });
+        }
+        self.push(self.now + WRITES_WITHIN, Event::End);
+        self.poll_clients();
+    }
+
+    fn has_effective_leader(&self) -> bool {
+        let leads = |leader: &super::Node| {
+            let Some(member) = leader.member().filter(|member| member.is_leader()) else { return false };
+            let follows = self.nodes.iter().filter_map(|node| node.member());
+            let follows = follows.filter(|other| {
+                other.raft().leader() == leader.id && other.raft().term() == member.raft().term()
+            });
+            follows.count() > self.nodes.len() / 2
+        };
+        self.nodes.iter().any(leads)
+    }
+
+    pub(super) fn on_leader_due(&mut self) {
+        self.maybe_probe();
+        if self.phase == Phase::AwaitLeader {
+            let within = LEADER_WITHIN_ELECTIONS * self.scenario.cluster.election / SECOND;
+            let text = format!("no leader within {within} s ({LEADER_WITHIN_ELECTIONS} election timeouts) after healing");
+            self.fail(Err(Failure::new("liveness", text)));
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// The last moment: whoever has not answered by now does not live.
+    pub(super) fn on_end(&mut self) {
+        let pending = self.probes.borrow().pending.clone();
+        if !pending.is_empty() {
+            let names: Vec<_> = pending.iter().map(|member| format!("n{}", member + 1)).collect();
+            let text = format!("no acknowledged write through {} within 20 s after a leader was found", names.join(", "));
+            self.fail(Err(Failure::new("liveness", text)));
+        }
+        self.phase = Phase::Over;
+    }
+
+    /// Ends the run once life has returned and every member has applied everything.
+    pub(super) fn maybe_end(&mut self) {
+        if self.phase != Phase::Probing || self.probes.borrow().done_at.is_none() {
+            return;
+        }
+        let mut applied = self.nodes.iter().filter_map(|node| node.member()).map(|member| member.store().consistent_index());
+        let first = applied.next();
+        if applied.all(|index| Some(index) == first) {
+            self.phase = Phase::Over;
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! How a member begins: as a new cluster's, or with what its disk holds.
+//!
+//! - **No log**: the member bootstraps. Its log begins with one configuration change for each member of the initial
+//!   cluster, in the order of their ids, committed by definition in term 1; so all begin with the same log.
+//! - **A log**: the newest snapshot file that the log names gives the store, the log gives the rest. The store applies
+//!   what is known to be committed; more will be once a leader says so.
+//!
+//! A member that lost something it had promised to others must not start: it could vote twice, or help to elect a
+//! leader without a committed entry. The errors say what is missing and what an operator can do.
+
+use super::apply_loop::ApplyLoop;
+use super::raft_loop::RaftLoop;
+use super::reads::ReadLoop;
+use super::snapshotter::Snapshotter;
+use super::writes::Writes;
+use super::{Config, Effects, Member, TraceEvent, wal_dir};
+use crate::backend::Memory;
+use crate::disk::{DiskRead, OpId, OpSink};
+use crate::mvcc::{RestoreError, Store};
+use crate::pb::etcdserverpb::Metadata;
+use crate::pb::{ids::MemberJson, raftpb, walpb};
+use crate::raft::{self, ConfState, Entry, EntryKind, HardState, Raft, RecoverError, Recovered, SnapshotMeta};
+use crate::snap::{self, SnapError};
+use crate::time::Now;
+use crate::wal::{self, Wal, WalConfig, WalError};
+use prost::Message as _;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use std::collections::VecDeque;
+
+/// Why a member refuses to start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// Log and snapshot cannot be a member's state.
+    #[error("{dir}: {error}; entries that this member promised to hold are lost: remove it from the cluster and add it anew")]
+    Log {
+        /// The log's directory.
+        dir: &'static str,
+        /// What does not fit.
+        error: RecoverError,
+    },
+    /// The log begins after entry 1, and no snapshot reaches up to it.
+    #[error("no usable snapshot in {dir}: {reason}; restore the file, or remove this member from the cluster and add it anew")]
+    NoSnapshot {
+        /// The snapshots' directory.
+        dir: &'static str,
+        /// What was wrong with those that should do.
+        reason: String,
+    },
+    /// The snapshot's data is not a store.
+    #[error("snapshot at index {index}: {error}; remove this member from the cluster and add it anew")]
+    Store {
+        /// The snapshot's index.
+        index: u64,
+        /// What is wrong.
+        error: RestoreError,
+    },
+    /// The data belongs to another member or cluster.
+    #[error("{dir}: expected the log of member {expected:x}, found that of {found:x}; is this its data directory?")]
+    Foreign {
+        /// The log's directory.
+        dir: &'static str,
+        /// This member.
+        expected: u64,
+        /// The member in the log's metadata.
+        found: u64,
+    },
+}
+
+/// Raft and log at the beginning, whichever way they began.
+struct Begun {
+    raft: Raft,
+    wal: Wal,
+    store: Store,
+    snapshots: VecDeque<SnapshotMeta>,
+    /// To wait for before anything else is saved.
+    awaited: Vec<OpId>,
+}
+
+impl Member {
+    /// Starts a member on what `disk` holds. The repair of a torn log, or the making of a new one, is among the effects.
+    pub fn open(config: Config, now: Now, disk: &dyn DiskRead, fx: &mut Effects) -> Result<Member, StartError> {
+        let mut next_op = 1;
+        let wal_config = WalConfig { dir: wal_dir(), segment_bytes: config.wal_segment_bytes };
+        let begun = if wal::exists(disk, &wal_config)? {
+            recover(&config, wal_config, disk, fx, &mut next_op)?
+        } else {
+            let metadata = Metadata { node_id: config.id, cluster_id: config.cluster_id }.encode_to_vec();
+            let (wal, awaited) = Wal::create(wal_config, &metadata, &mut OpSink::new(&mut fx.disk, &mut next_op));
+            bootstrap(&config, wal, awaited)
+        };
+        let Begun { raft, wal, store, snapshots, awaited } = begun;
+        // Each member's ticker starts at its own moment, so that their ticks do not fall together.
+        let offset = Xoshiro256PlusPlus::seed_from_u64(config.seed ^ TICK_OFFSET).next_u64() % config.tick;
+        let mut member = Member {
+            raft_loop: RaftLoop::new(now.mono + 1 + offset, now.mono, awaited),
+            apply: ApplyLoop::default(),
+            reads: ReadLoop::new(config.id, now.wall),
+            writes: Writes::new(&config, now),
+            snapshotter: Snapshotter::new(snapshots),
+            last_leader: 0,
+            stopped: false,
+            raft_events: Vec::new(),
+            raft,
+            wal,
+            store,
+            next_op,
+            config,
+        };
+        member.run(now, fx);
+        Ok(member)
+    }
+}
+
+/// Keeps the tick offset's generator apart from the election timeouts', which has the plain seed.
+const TICK_OFFSET: u64 = 0x7469_636b;
+
+fn raft_config(config: &Config) -> raft::Config {
+    raft::Config {
+        id: config.id,
+        election_ticks: config.election_ticks,
+        heartbeat_ticks: 1,
+        pre_vote: config.pre_vote,
+        check_quorum: config.check_quorum,
+        max_size_per_msg: config.max_append_bytes,
+        max_inflight: config.max_inflight,
+        max_uncommitted_bytes: 0,
+        seed: config.seed,
+        bugs: config.bugs,
+    }
+}
+
+fn bootstrap(config: &Config, wal: Wal, awaited: Vec<OpId>) -> Begun {
+    let mut peers = config.initial_cluster.clone();
+    peers.sort_by_key(|peer| peer.id);
+    let entry = |(index, peer): (u64, &super::Peer)| {
+        let json = MemberJson {
+            id: peer.id,
+            peer_urls: peer.peer_urls.clone(),
+            name: peer.name.clone(),
+            ..MemberJson::default()
+        };
+        let change = raftpb::ConfChange {
+            r#type: raftpb::ConfChangeType::ConfChangeAddNode.into(),
+            node_id: peer.id,
+            context: json.to_json().into(),
+            ..Default::default()
+        };
+        Entry { kind: EntryKind::ConfChange, term: 1, index, data: change.encode_to_vec().into() }
+    };
+    let entries: Vec<Entry> = (1..).zip(&peers).map(entry).collect();
+    let conf = ConfState { voters: peers.iter().map(|peer| peer.id).collect(), ..ConfState::default() };
+    let raft = Raft::bootstrap(raft_config(config), conf, entries);
+    Begun { raft, wal, store: Store::new(Box::new(Memory::new())), snapshots: VecDeque::new(), awaited }
+}
+
+fn recover(
+    config: &Config,
+    wal_config: WalConfig,
+    disk: &dyn DiskRead,
+    fx: &mut Effects,
+    next_op: &mut u64,
+) -> Result<Begun, StartError> {
+    let marks = wal::snapshots(disk, &wal_config)?;
+    let is_marked = |term, index| marks.iter().any(|mark| (mark.term, mark.index) == (term, index));
+    let newest = snap::load_newest(disk, is_marked);
+    let from = newest.snapshot.as_ref().map(|snapshot| &snapshot.meta);
+    let from = from.map_or(walpb::Snapshot { index: 0, term: 0 }, |meta| walpb::Snapshot { index: meta.index, term: meta.term });
+    let recovered = wal::recover(disk, wal_config, from, &mut OpSink::new(&mut fx.disk, next_op));
+    let recovery = match recovered {
+        Err(_) if !newest.skipped.is_empty() => return Err(no_snapshot(&newest.skipped)),
+        recovered => recovered?,
+    };
+    let metadata = Metadata::decode(recovery.metadata.clone()).unwrap_or_default();
+    if metadata.node_id != config.id {
+        return Err(StartError::Foreign { dir: super::WAL_DIR, expected: config.id, found: metadata.node_id });
+    }
+    if let Some(torn) = &recovery.torn {
+        fx.trace.push(TraceEvent::WalRepaired { bytes: torn.bytes });
+    }
+    if newest.snapshot.is_none() && recovery.state == HardState::default() {
+        // The first save never became durable: nothing was promised, and the bootstrap entries come (again).
+        return Ok(bootstrap(config, recovery.wal, recovery.wait));
+    }
+    let mut store = Store::new(Box::new(Memory::new()));
+    let mut meta = SnapshotMeta { conf: bootstrap_conf(&recovery.entries), ..SnapshotMeta::default() };
+    if let Some(snapshot) = newest.snapshot {
+        store.restore(&snapshot.data).map_err(|error| StartError::Store { index: snapshot.meta.index, error })?;
+        meta = snapshot.meta;
+    }
+    let recovered = Recovered {
+        hard_state: recovery.state,
+        applied: meta.index,
+        snapshot: meta.clone(),
+        entries: recovery.entries,
+    };
+    let raft = Raft::new(raft_config(config), recovered);
+    let mut raft = raft.map_err(|error| StartError::Log { dir: super::WAL_DIR, error })?;
+    let mut snapshots = VecDeque::new();
+    if meta.index > 0 {
+        raft.set_snapshot(meta.clone());
+        snapshots.push_back(meta);
+    }
+    Ok(Begun { raft, wal: recovery.wal, store, snapshots, awaited: recovery.wait })
+}
+
+fn no_snapshot(skipped: &[SnapError]) -> StartError {
+    let reasons: Vec<String> = skipped.iter().map(ToString::to_string).collect();
+    StartError::NoSnapshot { dir: snap::DIR, reason: reasons.join("; ") }
+}
+
+/// The configuration that the bootstrap entries made.
+fn bootstrap_conf(entries: &[Entry]) -> ConfState {
+    let changes = entries.iter().filter(|entry| entry.kind == EntryKind::ConfChange);
+    let added = changes.filter_map(|entry| raftpb::ConfChange::decode(entry.data.clone()).ok());
+    let mut voters: Vec<u64> = added.map(|change| change.node_id).collect();
+    voters.sort_unstable();
+    ConfState { voters, ..ConfState::default() }
+}
