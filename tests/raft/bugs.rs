@@ -5,6 +5,7 @@ use crate::harness::*;
 use bytes::Bytes;
 use seedbed::bug::{Bug, BugSet};
 use seedbed::raft::*;
+use std::cell::Cell;
 
 fn off_and_on(bug: Bug) -> [(bool, BugSet); 2] {
     [(false, BugSet::NONE), (true, bugs(bug))]
@@ -38,6 +39,7 @@ fn vote_not_durable_elects_two_leaders_in_a_term() {
         c.deliver(ask);
         c.begin(2);
         c.crash_and_restart(2);
+        c.drop_if = Some(Box::new(|m| matches!(m.body, Body::Append { .. })));
         c.settle();
         assert_eq!(c.role(1) == Role::Leader, on, "the grant left before the crash, or never");
         c.heal();
@@ -80,10 +82,13 @@ fn commit_older_term_applies_an_entry_that_a_later_leader_overwrites() {
         for (id, log) in ids.into_iter().zip(logs) {
             c.add_with_log(Config { bugs, max_size_per_msg: 0, ..config(id) }, voters(&ids), 3, log);
         }
-        // S1 leads term 4 and brings 2 to S3, but no entry of its own term to anybody.
-        c.drop_if = Some(Box::new(|m| {
-            let own = matches!(&m.body, Body::Append { entries, .. } if entries.iter().any(|e| e.term == 4));
-            own || m.to == 5
+        // S1 leads term 4 and brings 2 to S3. Of its own term's entries only the first offer to S3 arrives, which S3 must
+        // refuse, as it lacks 2.
+        let offered = Cell::new(false);
+        c.drop_if = Some(Box::new(move |m| match &m.body {
+            Body::Append { .. } if m.to == 4 => true,
+            Body::Append { entries, .. } if entries.iter().any(|e| e.term == 4) => m.to != 3 || offered.replace(true),
+            _ => m.to == 5,
         }));
         c.elect(1);
         c.tick(1, 3);
@@ -95,7 +100,7 @@ fn commit_older_term_applies_an_entry_that_a_later_leader_overwrites() {
         c.elect(5);
         c.elect(5);
         assert_eq!(c.role(5), Role::Leader);
-        assert_eq!(c.log_terms(3)[..2], [1, 3]);
+        assert_eq!(c.log_terms(4)[..2], [1, 3], "2 is overwritten, which only the mutant had applied");
         assert_eq!(c.violations.is_empty(), !on, "{:?}", c.violations);
     }
 }

@@ -235,11 +235,13 @@ fn a_newer_log_wins_over_the_members_that_it_outdates() {
         let ids = [1, 2, 3, 4, 5];
         let logs: [&[u64]; 5] = [&[1], &[1], &[2], &[], &[]];
         for (id, log) in ids.into_iter().zip(logs) {
-            c.add_with_log(Config { pre_vote, ..config(id) }, voters(&ids), if id < 3 { 1 } else { 2 }, log);
+            let (term, vote) = if id < 3 { (1, 1) } else { (2, 3) };
+            let snapshot = SnapshotMeta { conf: voters(&ids), ..SnapshotMeta::default() };
+            let hard_state = HardState { term, vote, commit: 0 };
+            c.start(Config { pre_vote, ..config(id) }, Disk { hard_state, snapshot, entries: entries(log) });
         }
         c.elect(1);
-        assert_ne!(c.role(1), Role::Leader, "its term is old, and 3 would not vote");
-        c.elect(1);
+        assert_ne!(c.role(1), Role::Leader, "the others voted in its term already");
         c.elect(1);
         assert_eq!(c.role(1), Role::Leader, "2, 4 and 5 do");
         assert!(ids.iter().all(|&id| c.log_terms(id) == c.log_terms(1)), "3's entry is overwritten");
@@ -252,9 +254,8 @@ fn dueling_candidates_end_with_one_leader() {
     for pre_vote in [false, true] {
         let mut c = Cluster::with(3, |config| Config { pre_vote, ..config });
         c.cut.extend([(1, 3), (3, 1)]);
-        c.raft(1).campaign();
-        c.raft(3).campaign();
-        c.settle();
+        c.elect(1);
+        c.elect(3);
         assert_eq!(c.role(1), Role::Leader);
         let loser = if pre_vote { Role::Follower } else { Role::Candidate };
         assert_eq!(c.role(3), loser, "2 had voted already, or followed already");

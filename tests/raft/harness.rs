@@ -415,7 +415,8 @@ impl Cluster {
     pub fn compact(&mut self, id: NodeId) {
         let node = self.nodes.get_mut(&id).unwrap();
         let (index, conf) = (node.raft.applied(), node.raft.conf().clone());
-        let term = node.raft.log().term_of(index).unwrap();
+        // A snapshot that is being received supersedes what is applied.
+        let Some(term) = node.raft.log().term_of(index).filter(|_| index > node.disk.snapshot.index) else { return };
         let meta = SnapshotMeta { index, term, conf };
         node.raft.set_snapshot(meta.clone());
         node.raft.compact(index);

@@ -51,24 +51,24 @@ fn removing_a_silent_voter_commits_what_waited_for_it() {
 
 #[test]
 fn only_one_configuration_change_is_pending_at_a_time() {
-    let mut r = raft(config(1), &[1, 2, 3]);
+    let mut r = raft_with(config(1), voters(&[1, 2, 3]), 1, &[1]);
     lead(&mut r, &[2]);
     let kind = |r: &Raft, index| r.log().entry(index).unwrap().kind;
     let change = || encode_conf(&voters(&[1, 2]));
     r.propose(EntryKind::ConfChange, change()).unwrap();
-    assert_eq!(kind(&r, 2), EntryKind::Normal, "what the log may hold from before is not applied yet: replaced");
+    assert_eq!(kind(&r, 3), EntryKind::Normal, "what the log may hold from before is not applied yet: replaced");
     flush(&mut r);
-    answer(&mut r, 2, 1, accepted(2));
+    answer(&mut r, 2, 2, accepted(3));
     r.propose(EntryKind::ConfChange, change()).unwrap();
     r.propose(EntryKind::ConfChange, change()).unwrap();
-    assert_eq!((kind(&r, 3), kind(&r, 4)), (EntryKind::ConfChange, EntryKind::Normal));
-    answer(&mut r, 2, 1, accepted(4));
+    assert_eq!((kind(&r, 4), kind(&r, 5)), (EntryKind::ConfChange, EntryKind::Normal));
+    answer(&mut r, 2, 2, accepted(5));
     r.propose(EntryKind::ConfChange, change()).unwrap();
-    assert_eq!(kind(&r, 5), EntryKind::ConfChange);
+    assert_eq!(kind(&r, 6), EntryKind::ConfChange);
     // Leaving a joint configuration that there is none of.
-    answer(&mut r, 2, 1, accepted(5));
+    answer(&mut r, 2, 2, accepted(6));
     r.propose(EntryKind::ConfChangeV2, Bytes::new()).unwrap();
-    assert_eq!(kind(&r, 6), EntryKind::Normal);
+    assert_eq!(kind(&r, 7), EntryKind::Normal);
 }
 
 #[test]
@@ -82,8 +82,10 @@ fn nobody_campaigns_before_it_has_applied_a_committed_configuration_change() {
     };
     let mut r = Raft::new(config(1), recovered).unwrap();
     r.campaign();
-    answer(&mut r, 2, 1, Body::TimeoutNow);
+    r.step(Message { from: 2, to: 1, term: 1, body: Body::TimeoutNow });
     assert_eq!(r.role(), Role::Follower);
+    assert_eq!(r.ready().committed.len(), 1);
+    r.advance();
     r.apply_conf_change(voters(&[1]));
     r.applied_to(1);
     r.campaign();
