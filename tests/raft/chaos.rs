@@ -5,6 +5,9 @@ use crate::harness::*;
 use bytes::Bytes;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+#[cfg(feature = "bugs")]
+use seedbed::bug::Bug;
+use seedbed::bug::BugSet;
 use seedbed::raft::*;
 use std::collections::BTreeMap;
 
@@ -16,7 +19,7 @@ impl Dice {
     }
 }
 
-fn run(seed: u64) -> Cluster {
+fn run(seed: u64, bugs: BugSet) -> Cluster {
     let mut dice = Dice(Xoshiro256PlusPlus::seed_from_u64(seed));
     let n = [1, 2, 3, 3, 5][dice.below(5)];
     let (pre_vote, check_quorum) = (dice.below(2) == 0, dice.below(2) == 0);
@@ -25,56 +28,44 @@ fn run(seed: u64) -> Cluster {
     let mut c = Cluster::with(n, |config| Config {
         pre_vote,
         check_quorum,
+        election_ticks: 5,
         max_inflight,
         max_size_per_msg,
         seed: config.id * 1000 + seed,
+        bugs,
         ..config
     });
     let mut asked: BTreeMap<u64, u64> = BTreeMap::new();
-    for step in 0..1500u64 {
+    for step in 0..3000u64 {
         let id = 1 + dice.below(n as usize) as u64;
         match dice.below(100) {
-            0..25 => {
+            0..20 => {
                 c.begin(id);
             }
-            25..50 => {
+            20..40 => {
                 c.finish(id);
             }
-            50..75 if !c.queue.is_empty() => {
-                // Mostly in order, sometimes not.
-                let at = if dice.below(4) == 0 { dice.below(c.queue.len()) } else { 0 };
-                let m = c.queue.remove(at).unwrap();
-                match dice.below(20) {
-                    0 => {
-                        if matches!(m.body, Body::Snapshot(_)) {
-                            c.raft(m.from).report_snapshot(m.to, false);
-                        } else if dice.below(2) == 0 {
-                            c.raft(m.from).report_unreachable(m.to);
-                        }
-                    }
-                    1 => {
-                        c.queue.push_back(m.clone());
-                        c.deliver(m);
-                    }
-                    _ => c.deliver(m),
+            40..75 => {
+                for _ in 0..1 + dice.below(4) {
+                    deliver_some(&mut c, &mut dice);
                 }
             }
-            75..90 => c.raft(id).tick(),
-            90..95 => {
+            75..87 => c.raft(id).tick(),
+            87..93 => {
                 let _ = c.raft(id).propose(EntryKind::Normal, Bytes::from(step.to_string()));
             }
-            95..97 => {
+            93..97 => {
                 // Whatever was applied anywhere may have been acknowledged: the read must not miss it.
                 asked.insert(step, c.nodes.values().map(|n| n.raft.applied()).max().unwrap());
                 c.raft(id).read_index(step);
             }
             97 => c.raft(id).transfer_leader(1 + (id % n)),
             98 if c.node(id).raft.applied() > 3 => c.compact(id),
-            99 => {
-                if dice.below(3) == 0 {
-                    c.crash_and_restart(id);
-                }
-            }
+            99 => match dice.below(4) {
+                0 => c.crash_and_restart(id),
+                1 => c.isolate(id),
+                _ => c.heal(),
+            },
             _ => {}
         }
         for node in c.nodes.values_mut() {
@@ -88,7 +79,27 @@ fn run(seed: u64) -> Cluster {
     c
 }
 
+/// One message, mostly the oldest; sometimes lost, sometimes twice.
+fn deliver_some(c: &mut Cluster, dice: &mut Dice) {
+    if c.queue.is_empty() {
+        return;
+    }
+    let at = if dice.below(4) == 0 { dice.below(c.queue.len()) } else { 0 };
+    let m = c.queue.remove(at).unwrap();
+    match dice.below(40) {
+        0 if matches!(m.body, Body::Snapshot(_)) => c.raft(m.from).report_snapshot(m.to, false),
+        0 => c.raft(m.from).report_unreachable(m.to),
+        1 => {}
+        2 => {
+            c.queue.push_back(m.clone());
+            c.deliver(m);
+        }
+        _ => c.deliver(m),
+    }
+}
+
 fn heal(c: &mut Cluster) {
+    c.heal();
     for id in c.ids() {
         c.finish(id);
         c.pump(id);
@@ -112,7 +123,7 @@ fn heal(c: &mut Cluster) {
 fn random_schedules_are_safe_and_end_with_progress() {
     for seed in 0..400 {
         let caught = std::panic::catch_unwind(|| {
-            let mut c = run(seed);
+            let mut c = run(seed, BugSet::NONE);
             c.assert_safe();
             heal(&mut c);
             c.assert_safe();
@@ -129,6 +140,15 @@ fn the_same_schedule_runs_the_same_twice() {
                 |n: &Node| (n.events.clone(), n.raft.hard_state(), n.raft.last_index(), n.raft.randomized_timeout());
             (c.nodes.values().map(of).collect::<Vec<_>>(), c.queue)
         };
-        assert_eq!(trace(run(seed)), trace(run(seed)));
+        assert_eq!(trace(run(seed, BugSet::NONE)), trace(run(seed, BugSet::NONE)));
+    }
+}
+
+#[test]
+#[cfg(feature = "bugs")]
+fn the_schedules_are_hard_enough_to_catch_bugs() {
+    for bug in [Bug::ReadindexNoTermCommit, Bug::CommitOlderTerm] {
+        let caught = (0..200).filter(|&seed| !run(seed, bugs(bug)).violations.is_empty()).count();
+        assert!(caught > 2, "{bug:?}: {caught} of 200");
     }
 }

@@ -2,13 +2,15 @@
 //! delivered first in, first out, and what must never happen is written down as a violation.
 
 use bytes::Bytes;
-use seedbed::bug::{Bug, BugSet};
+#[cfg(feature = "bugs")]
+use seedbed::bug::Bug;
+use seedbed::bug::BugSet;
 use seedbed::raft::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub const ELECTION_TICKS: u32 = 10;
+pub(crate) const ELECTION_TICKS: u32 = 10;
 
-pub fn config(id: NodeId) -> Config {
+pub(crate) fn config(id: NodeId) -> Config {
     Config {
         id,
         election_ticks: ELECTION_TICKS,
@@ -23,40 +25,41 @@ pub fn config(id: NodeId) -> Config {
     }
 }
 
-pub fn bugs(bug: Bug) -> BugSet {
+#[cfg(feature = "bugs")]
+pub(crate) fn bugs(bug: Bug) -> BugSet {
     BugSet::NONE.with(bug)
 }
 
-pub fn voters(ids: &[NodeId]) -> ConfState {
+pub(crate) fn voters(ids: &[NodeId]) -> ConfState {
     ConfState { voters: ids.to_vec(), ..ConfState::default() }
 }
 
-pub fn with_learners(ids: &[NodeId], learners: &[NodeId]) -> ConfState {
+pub(crate) fn with_learners(ids: &[NodeId], learners: &[NodeId]) -> ConfState {
     ConfState { learners: learners.to_vec(), ..voters(ids) }
 }
 
-pub fn entry(index: u64, term: u64) -> Entry {
+pub(crate) fn entry(index: u64, term: u64) -> Entry {
     Entry { kind: EntryKind::Normal, term, index, data: Bytes::new() }
 }
 
 /// A log from the terms of its entries 1, 2, ….
-pub fn entries(terms: &[u64]) -> Vec<Entry> {
+pub(crate) fn entries(terms: &[u64]) -> Vec<Entry> {
     terms.iter().zip(1..).map(|(&term, index)| entry(index, term)).collect()
 }
 
 /// A lone Raft whose disk holds a log of these terms.
-pub fn raft_with(config: Config, conf: ConfState, term: u64, terms: &[u64]) -> Raft {
+pub(crate) fn raft_with(config: Config, conf: ConfState, term: u64, terms: &[u64]) -> Raft {
     let hard_state = HardState { term, vote: 0, commit: 0 };
     let snapshot = SnapshotMeta { conf, ..SnapshotMeta::default() };
     Raft::new(config, Recovered { hard_state, snapshot, entries: entries(terms), applied: 0 }).unwrap()
 }
 
-pub fn raft(config: Config, ids: &[NodeId]) -> Raft {
+pub(crate) fn raft(config: Config, ids: &[NodeId]) -> Raft {
     raft_with(config, voters(ids), 0, &[])
 }
 
 /// Takes all Readys of a lone Raft, as an owner with an instant disk, and returns what it sent.
-pub fn flush(raft: &mut Raft) -> Vec<Message> {
+pub(crate) fn flush(raft: &mut Raft) -> Vec<Message> {
     let mut sent = Vec::new();
     while raft.has_ready() {
         let ready = raft.ready();
@@ -71,14 +74,14 @@ pub fn flush(raft: &mut Raft) -> Vec<Message> {
 }
 
 /// What `raft` sends in answer to a message.
-pub fn answer(raft: &mut Raft, from: NodeId, term: u64, body: Body) -> Vec<Message> {
+pub(crate) fn answer(raft: &mut Raft, from: NodeId, term: u64, body: Body) -> Vec<Message> {
     flush(raft);
     raft.step(Message { from, to: raft.id(), term, body });
     flush(raft)
 }
 
 /// Makes a lone Raft the leader of its next term, with the votes of `from`.
-pub fn lead(raft: &mut Raft, from: &[NodeId]) {
+pub(crate) fn lead(raft: &mut Raft, from: &[NodeId]) {
     raft.campaign();
     flush(raft);
     let term = raft.term();
@@ -88,23 +91,23 @@ pub fn lead(raft: &mut Raft, from: &[NodeId]) {
     assert_eq!(raft.role(), Role::Leader);
 }
 
-pub fn append(prev_index: u64, prev_term: u64, entries: Vec<Entry>, commit: u64) -> Body {
+pub(crate) fn append(prev_index: u64, prev_term: u64, entries: Vec<Entry>, commit: u64) -> Body {
     Body::Append { prev_index, prev_term, entries, commit }
 }
 
-pub fn accepted(index: u64) -> Body {
+pub(crate) fn accepted(index: u64) -> Body {
     Body::AppendResp { index, reject: None }
 }
 
-pub fn vote(last_index: u64, last_term: u64) -> Body {
+pub(crate) fn vote(last_index: u64, last_term: u64) -> Body {
     Body::Vote { pre: false, transfer: false, last_index, last_term }
 }
 
-pub fn pre_vote(last_index: u64, last_term: u64) -> Body {
+pub(crate) fn pre_vote(last_index: u64, last_term: u64) -> Body {
     Body::Vote { pre: true, transfer: false, last_index, last_term }
 }
 
-pub fn events(raft: &mut Raft) -> Vec<RaftEvent> {
+pub(crate) fn events(raft: &mut Raft) -> Vec<RaftEvent> {
     let mut events = Vec::new();
     raft.take_events(&mut events);
     events
@@ -112,10 +115,10 @@ pub fn events(raft: &mut Raft) -> Vec<RaftEvent> {
 
 /// What survives a crash.
 #[derive(Clone, Default)]
-pub struct Disk {
-    pub hard_state: HardState,
-    pub snapshot: SnapshotMeta,
-    pub entries: Vec<Entry>,
+pub(crate) struct Disk {
+    pub(crate) hard_state: HardState,
+    pub(crate) snapshot: SnapshotMeta,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Disk {
@@ -134,19 +137,19 @@ impl Disk {
     }
 }
 
-pub struct Node {
-    pub raft: Raft,
-    pub disk: Disk,
+pub(crate) struct Node {
+    pub(crate) raft: Raft,
+    pub(crate) disk: Disk,
     /// Applied since the last start, from the snapshot on.
-    pub applied: Vec<Entry>,
-    pub reads: Vec<ReadState>,
-    pub events: Vec<RaftEvent>,
+    pub(crate) applied: Vec<Entry>,
+    pub(crate) reads: Vec<ReadState>,
+    pub(crate) events: Vec<RaftEvent>,
     saving: Option<Ready>,
 }
 
 impl Node {
     /// The data of the applied entries that carry any.
-    pub fn data(&self) -> Vec<&str> {
+    pub(crate) fn data(&self) -> Vec<&str> {
         let normal = self.applied.iter().filter(|e| e.kind == EntryKind::Normal && !e.data.is_empty());
         normal.map(|e| std::str::from_utf8(&e.data).unwrap()).collect()
     }
@@ -155,24 +158,24 @@ impl Node {
 /// Whether the network loses a message.
 type Rule = Box<dyn Fn(&Message) -> bool>;
 
-pub struct Cluster {
-    pub nodes: BTreeMap<NodeId, Node>,
-    pub queue: VecDeque<Message>,
+pub(crate) struct Cluster {
+    pub(crate) nodes: BTreeMap<NodeId, Node>,
+    pub(crate) queue: VecDeque<Message>,
     /// Pairs of sender and receiver that cannot talk.
-    pub cut: BTreeSet<(NodeId, NodeId)>,
-    pub drop_if: Option<Rule>,
-    pub violations: Vec<String>,
+    pub(crate) cut: BTreeSet<(NodeId, NodeId)>,
+    pub(crate) drop_if: Option<Rule>,
+    pub(crate) violations: Vec<String>,
     leaders: BTreeMap<u64, NodeId>,
     history: BTreeMap<u64, Entry>,
 }
 
 impl Cluster {
-    pub fn new(n: u64) -> Cluster {
+    pub(crate) fn new(n: u64) -> Cluster {
         Cluster::with(n, |config| config)
     }
 
     /// `n` voters with ids 1..=n and the given settings.
-    pub fn with(n: u64, set: impl Fn(Config) -> Config) -> Cluster {
+    pub(crate) fn with(n: u64, set: impl Fn(Config) -> Config) -> Cluster {
         let ids: Vec<NodeId> = (1..=n).collect();
         let mut cluster = Cluster::empty();
         for &id in &ids {
@@ -182,11 +185,11 @@ impl Cluster {
     }
 
     /// With PreVote and CheckQuorum, as etcd 3.5 runs.
-    pub fn modern(n: u64) -> Cluster {
+    pub(crate) fn modern(n: u64) -> Cluster {
         Cluster::with(n, |config| Config { pre_vote: true, check_quorum: true, ..config })
     }
 
-    pub fn empty() -> Cluster {
+    pub(crate) fn empty() -> Cluster {
         Cluster {
             nodes: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -198,19 +201,19 @@ impl Cluster {
         }
     }
 
-    pub fn add(&mut self, config: Config, conf: ConfState) {
+    pub(crate) fn add(&mut self, config: Config, conf: ConfState) {
         let snapshot = SnapshotMeta { conf, ..SnapshotMeta::default() };
         self.start(config, Disk { snapshot, ..Disk::default() });
     }
 
     /// Adds a member whose disk holds a log of these terms.
-    pub fn add_with_log(&mut self, config: Config, conf: ConfState, term: u64, terms: &[u64]) {
+    pub(crate) fn add_with_log(&mut self, config: Config, conf: ConfState, term: u64, terms: &[u64]) {
         let snapshot = SnapshotMeta { conf, ..SnapshotMeta::default() };
         let hard_state = HardState { term, vote: 0, commit: 0 };
         self.start(config, Disk { snapshot, hard_state, entries: entries(terms) });
     }
 
-    pub fn start(&mut self, config: Config, disk: Disk) {
+    pub(crate) fn start(&mut self, config: Config, disk: Disk) {
         let recovered = Recovered {
             hard_state: disk.hard_state,
             snapshot: disk.snapshot.clone(),
@@ -223,20 +226,20 @@ impl Cluster {
         self.nodes.insert(config.id, node);
     }
 
-    pub fn node(&self, id: NodeId) -> &Node {
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[&id]
     }
 
-    pub fn raft(&mut self, id: NodeId) -> &mut Raft {
+    pub(crate) fn raft(&mut self, id: NodeId) -> &mut Raft {
         &mut self.nodes.get_mut(&id).unwrap().raft
     }
 
-    pub fn ids(&self) -> Vec<NodeId> {
+    pub(crate) fn ids(&self) -> Vec<NodeId> {
         self.nodes.keys().copied().collect()
     }
 
     /// Crashes a member: what its disk was not told is lost.
-    pub fn crash_and_restart(&mut self, id: NodeId) {
+    pub(crate) fn crash_and_restart(&mut self, id: NodeId) {
         let node = self.nodes.remove(&id).unwrap();
         let config = Config { seed: node.raft.config().seed + 100, ..*node.raft.config() };
         self.start(config, node.disk);
@@ -245,7 +248,7 @@ impl Cluster {
     // ── The Ready loop, in two halves ────────────────────────────────────────────────────────────────────────────
 
     /// Takes a Ready: sends what may go at once, applies, and begins to save.
-    pub fn begin(&mut self, id: NodeId) -> bool {
+    pub(crate) fn begin(&mut self, id: NodeId) -> bool {
         let node = self.nodes.get_mut(&id).unwrap();
         node.raft.take_events(&mut node.events);
         if !node.raft.has_ready() {
@@ -284,7 +287,7 @@ impl Cluster {
     }
 
     /// The save is done.
-    pub fn finish(&mut self, id: NodeId) -> bool {
+    pub(crate) fn finish(&mut self, id: NodeId) -> bool {
         let node = self.nodes.get_mut(&id).unwrap();
         let Some(ready) = node.saving.take() else { return false };
         node.disk.save(&ready);
@@ -311,13 +314,13 @@ impl Cluster {
     }
 
     /// Turns one member's crank until it has nothing to do.
-    pub fn pump(&mut self, id: NodeId) {
+    pub(crate) fn pump(&mut self, id: NodeId) {
         while self.begin(id) {
             self.finish(id);
         }
     }
 
-    pub fn deliver(&mut self, m: Message) {
+    pub(crate) fn deliver(&mut self, m: Message) {
         let lost = self.cut.contains(&(m.from, m.to)) || self.drop_if.as_ref().is_some_and(|rule| rule(&m));
         if !lost && let Some(node) = self.nodes.get_mut(&m.to) {
             node.raft.step(m);
@@ -325,7 +328,7 @@ impl Cluster {
     }
 
     /// Delivers everything until nothing moves.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             for id in self.ids() {
                 self.pump(id);
@@ -337,34 +340,34 @@ impl Cluster {
 
     // ── What a test tells ────────────────────────────────────────────────────────────────────────────────────────
 
-    pub fn elect(&mut self, id: NodeId) {
+    pub(crate) fn elect(&mut self, id: NodeId) {
         self.raft(id).campaign();
         self.settle();
     }
 
-    pub fn propose(&mut self, id: NodeId, data: &str) {
+    pub(crate) fn propose(&mut self, id: NodeId, data: &str) {
         self.raft(id).propose(EntryKind::Normal, Bytes::copy_from_slice(data.as_bytes())).unwrap();
         self.settle();
     }
 
-    pub fn propose_conf(&mut self, id: NodeId, conf: &ConfState) {
+    pub(crate) fn propose_conf(&mut self, id: NodeId, conf: &ConfState) {
         self.raft(id).propose(EntryKind::ConfChangeV2, encode_conf(conf)).unwrap();
         self.settle();
     }
 
-    pub fn read(&mut self, id: NodeId, ctx: u64) {
+    pub(crate) fn read(&mut self, id: NodeId, ctx: u64) {
         self.raft(id).read_index(ctx);
         self.settle();
     }
 
-    pub fn tick(&mut self, id: NodeId, n: u32) {
+    pub(crate) fn tick(&mut self, id: NodeId, n: u32) {
         for _ in 0..n {
             self.raft(id).tick();
             self.settle();
         }
     }
 
-    pub fn tick_all(&mut self, n: u32) {
+    pub(crate) fn tick_all(&mut self, n: u32) {
         for _ in 0..n {
             for id in self.ids() {
                 self.raft(id).tick();
@@ -373,46 +376,46 @@ impl Cluster {
         }
     }
 
-    pub fn isolate(&mut self, id: NodeId) {
+    pub(crate) fn isolate(&mut self, id: NodeId) {
         for other in self.ids() {
             self.cut.extend([(id, other), (other, id)]);
         }
     }
 
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.cut.clear();
         self.drop_if = None;
     }
 
-    pub fn role(&self, id: NodeId) -> Role {
+    pub(crate) fn role(&self, id: NodeId) -> Role {
         self.nodes[&id].raft.role()
     }
 
-    pub fn roles(&self) -> Vec<Role> {
+    pub(crate) fn roles(&self) -> Vec<Role> {
         self.nodes.values().map(|n| n.raft.role()).collect()
     }
 
-    pub fn terms(&self) -> Vec<u64> {
+    pub(crate) fn terms(&self) -> Vec<u64> {
         self.nodes.values().map(|n| n.raft.term()).collect()
     }
 
-    pub fn commits(&self) -> Vec<u64> {
+    pub(crate) fn commits(&self) -> Vec<u64> {
         self.nodes.values().map(|n| n.raft.commit()).collect()
     }
 
     /// The leader of the highest term.
-    pub fn leader(&self) -> Option<NodeId> {
+    pub(crate) fn leader(&self) -> Option<NodeId> {
         let leaders = self.nodes.values().filter(|n| n.raft.role() == Role::Leader);
         leaders.max_by_key(|n| n.raft.term()).map(|n| n.raft.id())
     }
 
-    pub fn log_terms(&self, id: NodeId) -> Vec<u64> {
+    pub(crate) fn log_terms(&self, id: NodeId) -> Vec<u64> {
         let log = self.nodes[&id].raft.log();
         (log.first_index()..=log.last_index()).map(|i| log.term_of(i).unwrap()).collect()
     }
 
     /// Compacts a member's log up to its applied index, as after a snapshot.
-    pub fn compact(&mut self, id: NodeId) {
+    pub(crate) fn compact(&mut self, id: NodeId) {
         let node = self.nodes.get_mut(&id).unwrap();
         let (index, conf) = (node.raft.applied(), node.raft.conf().clone());
         // A snapshot that is being received supersedes what is applied.
@@ -425,13 +428,13 @@ impl Cluster {
         node.disk.hard_state.commit = node.disk.hard_state.commit.max(index);
     }
 
-    pub fn assert_safe(&self) {
+    pub(crate) fn assert_safe(&self) {
         assert!(self.violations.is_empty(), "{:#?}", self.violations);
     }
 }
 
 /// A configuration as an entry's data, for these tests only: four lists of ids and a flag.
-pub fn encode_conf(conf: &ConfState) -> Bytes {
+pub(crate) fn encode_conf(conf: &ConfState) -> Bytes {
     let list = |ids: &[NodeId]| ids.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
     let lists = [&conf.voters, &conf.learners, &conf.voters_outgoing, &conf.learners_next].map(|ids| list(ids));
     Bytes::from(format!("{};{}", lists.join(";"), conf.auto_leave))
