@@ -40,7 +40,11 @@ impl<'a> Setting<'a> {
     }
 
     fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem::new(self.key_span.clone(), message, "expected a dotted key such as \"cluster.election\", \"fault.0.for\"")
+        Problem::new(
+            self.key_span.clone(),
+            message,
+            "expected a dotted key such as \"cluster.election\", \"fault.0.for\"",
+        )
     }
 
     fn put(&self, table: &mut DeTable<'a>, path: &str) -> Result<(), Problem> {

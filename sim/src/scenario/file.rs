@@ -72,11 +72,7 @@ impl ScenarioFile {
     ///
     /// # Errors
     /// An arm that does not exist, or a combination of draws that does not fit together.
-    pub fn resolve(
-        &self,
-        arm: Option<&str>,
-        draw: &mut dyn FnMut(u64) -> u64,
-    ) -> Result<Scenario, ScenarioError> {
+    pub fn resolve(&self, arm: Option<&str>, draw: &mut dyn FnMut(u64) -> u64) -> Result<Scenario, ScenarioError> {
         self.resolved(arm, draw).map_err(|problem| problem.in_file(&self.file, &self.text))
     }
 

@@ -169,9 +169,7 @@ fn action(kind: FaultKind, shape: &FaultShape, entry: &Entry<'_>, cluster: &Clus
         }
         FaultKind::Deaf => Action::Deaf { target: target()?, lasting },
         FaultKind::Mute => Action::Mute { target: target()?, lasting },
-        FaultKind::Loss => {
-            Action::Loss { from: end(&shape.from)?, to: end(&shape.to)?, percent: percent()?, lasting }
-        }
+        FaultKind::Loss => Action::Loss { from: end(&shape.from)?, to: end(&shape.to)?, percent: percent()?, lasting },
         FaultKind::Delay => {
             Action::Delay { from: end(&shape.from)?, to: end(&shape.to)?, by: by(shape, entry)?, lasting }
         }

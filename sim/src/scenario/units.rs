@@ -94,15 +94,8 @@ pub(super) struct Size(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(super) struct Count(pub(super) u64);
 
-const TIME_UNITS: &[(&str, f64)] = &[
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-];
+const TIME_UNITS: &[(&str, f64)] =
+    &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
 
 impl Quantity for Time {
     const NAME: &'static str = "Time";
@@ -173,7 +166,9 @@ fn quantity_from_text<Q: Quantity>(text: &str) -> Result<Q, String> {
     let worth = Q::UNITS.iter().find(|(name, _)| *name == unit).map(|(_, worth)| *worth);
     match (number.parse::<f64>(), worth) {
         (Ok(number), Some(worth)) => quantity(number, worth, text),
-        _ => Err(format!("\"{}\" is not what is needed here\nexpected {}", clip(&text.replace('\n', " ")), Q::EXPECTED)),
+        _ => {
+            Err(format!("\"{}\" is not what is needed here\nexpected {}", clip(&text.replace('\n', " ")), Q::EXPECTED))
+        }
     }
 }
 
