@@ -9,6 +9,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Rewrites what these tests compare with.
+const BLESS: &str = "SEEDBED_BLESS=1 cargo test -p seedbed-sim --test scenario_files";
+
 fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
@@ -86,9 +89,38 @@ fn the_committed_schema_is_up_to_date() {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == schema(),
-        "scenarios/scenario.schema.json is not what the types say; this rewrites it:\n    \
-         SEEDBED_BLESS=1 cargo test -p seedbed-sim --test scenario_files"
+        "scenarios/scenario.schema.json is not what the types say; this rewrites it:\n    {BLESS}"
     );
+}
+
+/// A file of cases, each a scenario and the error that it is refused with:
+///
+/// ```text
+/// the scenario
+/// ---
+/// the error
+/// =====
+/// ```
+const BAD_INPUT: &str = "src/scenario/bad_input.txt";
+
+#[test]
+fn bad_input_is_refused_with_a_place_and_an_advice() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(BAD_INPUT);
+    let golden = fs::read_to_string(&path).expect("the golden file is there");
+    let mut now = String::new();
+    for case in golden.split_terminator("\n=====\n") {
+        let text = case.split_once("\n---\n").map_or(case, |(text, _)| text);
+        let error = ScenarioFile::parse("scenarios/mine.toml", text).expect_err(text);
+        now.push_str(&format!("{text}\n---\nerror: {error}\n=====\n"));
+    }
+    if std::env::var_os("SEEDBED_BLESS").is_some() {
+        fs::write(&path, &now).expect("the golden file can be written");
+        return;
+    }
+    for (was, is) in golden.split("\n=====\n").zip(now.split("\n=====\n")) {
+        assert_eq!(was, is, "if the change is meant: {BLESS}");
+    }
+    assert_eq!(golden, now);
 }
 
 fn validator() -> jsonschema::Validator {

@@ -58,7 +58,7 @@ impl<'a> Setting<'a> {
             return Ok(());
         };
         if !table.contains_key(key) {
-            if split(rest).0.bytes().all(|b| b.is_ascii_digit()) {
+            if split(rest).0.parse::<usize>().is_ok() {
                 return Err(self.problem(format!("there is no [[{}]] to change", clip(key))));
             }
             table.insert(own_key(), Spanned::new(self.key_span.clone(), DeValue::Table(DeTable::new())));
