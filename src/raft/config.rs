@@ -46,7 +46,8 @@ impl Config {
 pub struct Recovered {
     /// The last durable hard state; default for a new member that joins.
     pub hard_state: HardState,
-    /// The newest snapshot; index 0 if there is none. Its `conf` is the starting configuration in either case.
+    /// The newest snapshot; index 0 if there is none. Its `conf` is the starting configuration in either case: the one
+    /// as of `applied`, since changes up to there are not handed out again.
     pub snapshot: SnapshotMeta,
     /// The log after the snapshot.
     pub entries: Vec<Entry>,

@@ -296,3 +296,112 @@ impl Log {
         (self.stable, self.saving, self.committed, self.handed) = (at, at, at, at);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::EntryKind;
+    use proptest::prelude::*;
+
+    fn entry(index: u64, term: u64) -> Entry {
+        Entry { kind: EntryKind::Normal, term, index, data: Bytes::new() }
+    }
+
+    /// A durable log after a snapshot at `base`.
+    fn log(base: u64, base_term: u64, terms: &[u64]) -> Log {
+        let snapshot = SnapshotMeta { index: base, term: base_term, ..SnapshotMeta::default() };
+        Log::recovered(&snapshot, terms.iter().zip(base + 1..).map(|(&term, index)| entry(index, term)).collect())
+    }
+
+    #[test]
+    fn terms_are_known_from_the_snapshot_to_the_end_and_nowhere_else() {
+        let l = log(5, 2, &[2, 3]);
+        let terms: Vec<_> = (4..=8).map(|index| l.term_of(index)).collect();
+        assert_eq!(terms, [None, Some(2), Some(2), Some(3), None]);
+        assert_eq!((l.entry(5), l.entry(6)), (None, Some(&entry(6, 2))));
+        assert_eq!((l.first_index(), l.last_index(), l.last_term()), (6, 7, 3));
+        assert_eq!((log(5, 2, &[]).last_index(), log(5, 2, &[]).last_term()), (5, 2));
+    }
+
+    #[test]
+    fn a_merge_begins_at_the_first_conflict() {
+        let mut l = log(0, 0, &[1, 1, 2]);
+        assert_eq!(l.merge(vec![entry(1, 1), entry(2, 1)]), None);
+        assert_eq!(l.last_index(), 3);
+        assert_eq!(l.merge(vec![entry(2, 1), entry(3, 3), entry(4, 3)]), Some(3));
+        assert_eq!((l.last_index(), l.term_of(3), l.stable()), (4, Some(3), 2));
+        assert_eq!(l.merge(vec![entry(5, 3)]), Some(5));
+        assert_eq!(l.bytes(), 5 * ENTRY_OVERHEAD);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant: a committed entry is never truncated (commit 2, truncating from 2)")]
+    fn truncating_a_committed_entry_is_an_own_bug() {
+        let mut l = log(0, 0, &[1, 1, 1]);
+        l.commit_to(2);
+        l.merge(vec![entry(2, 2)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant: the commit index never passes the log's end (commit 2, last 1)")]
+    fn committing_past_the_end_is_an_own_bug() {
+        log(0, 0, &[1]).commit_to(2);
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant: only applied entries are compacted (1 > 0)")]
+    fn compacting_what_is_not_applied_is_an_own_bug() {
+        log(0, 0, &[1]).compact(1);
+    }
+
+    #[test]
+    fn what_is_truncated_during_its_save_is_not_durable_when_the_save_is_done() {
+        let mut l = log(0, 0, &[1]);
+        l.merge(vec![entry(2, 1), entry(3, 1)]);
+        assert_eq!(l.begin_save().len(), 2);
+        assert!(!l.has_unsaved());
+        l.merge(vec![entry(3, 2)]);
+        l.finish_save();
+        assert_eq!(l.stable(), 2);
+        assert_eq!(l.begin_save(), [entry(3, 2)]);
+    }
+
+    #[test]
+    fn entries_are_handed_out_once_and_within_every_limit() {
+        let mut l = log(0, 0, &[1, 1, 1, 1]);
+        l.commit_to(3);
+        assert_eq!(l.hand_out(2, u64::MAX).len(), 2);
+        assert_eq!(l.hand_out(2, u64::MAX), []);
+        assert_eq!(l.hand_out(9, u64::MAX), [entry(3, 1)]);
+        l.commit_to(4);
+        assert_eq!(l.hand_out(9, 0), [entry(4, 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_place_within_a_term_equals_the_search_step_by_step(
+            mut terms in prop::collection::vec(1u64..8, 0..12),
+            base in 0u64..4,
+            index in 0u64..20,
+            term in 0u64..9,
+        ) {
+            terms.sort_unstable();
+            let base_term = if base == 0 { 0 } else { terms.first().copied().unwrap_or(3) };
+            let l = log(base, base_term, &terms);
+            let mut at = index.min(l.last_index());
+            while l.term_of(at).is_some_and(|t| t > term) && at > 0 {
+                at -= 1;
+            }
+            prop_assert_eq!(l.last_place_within(index, term), (at, l.term_of(at).unwrap_or(0)));
+        }
+
+        #[test]
+        fn a_slice_is_the_longest_prefix_that_fits(lo in 0u64..12, hi in 0u64..12, max in 0u64..600) {
+            let l = log(2, 1, &[1; 6]);
+            let fits = (max / ENTRY_OVERHEAD).max(1);
+            let expected: Vec<u64> = if lo < 3 { vec![] } else { (lo..hi.min(9)).take(fits as usize).collect() };
+            let found: Vec<u64> = l.slice(lo, hi, max).iter().map(|e| e.index).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

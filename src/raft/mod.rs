@@ -49,7 +49,7 @@
 //! `follow`, `read`, `transfer`.
 //!
 //! # Bugs that can be switched on
-//! Six branches ask [`Config::bugs`]; each says what history or which textbook it comes from.
+//! A few branches ask [`Config::bugs`]; each says which issue or textbook it comes from. They are found by `bugs.on`.
 //!
 //! # Left out
 //! - The meaning of configuration changes: an applied change comes back as a whole [`ConfState`]. What is here is the

@@ -186,3 +186,74 @@ impl Inflights {
         self.ends.len() >= self.max
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replicating(matched: u64) -> Progress {
+        let mut p = Progress::new(matched + 1, 2, false);
+        p.accepted(matched);
+        p.become_replicate();
+        p
+    }
+
+    #[test]
+    fn a_probe_waits_for_its_answer_and_a_window_for_room() {
+        let mut p = Progress::new(5, 2, false);
+        assert!(!p.is_paused());
+        p.sent_append(4, true);
+        assert!(p.is_paused());
+        p.resume();
+        assert!(!p.is_paused());
+        let mut p = replicating(4);
+        p.sent_append(6, false);
+        p.sent_append(8, false);
+        assert!(p.is_paused() && p.next == 9);
+        p.free_inflights(5);
+        assert!(p.is_paused(), "5 is not the end of an append");
+        p.free_inflights(6);
+        assert!(!p.is_paused());
+        p.sent_append(9, false);
+        p.free_inflights(9);
+        assert_eq!(p.inflight(), 0);
+    }
+
+    #[test]
+    fn an_answer_raises_match_and_never_lowers_next() {
+        let mut p = replicating(3);
+        p.sent_append(9, false);
+        assert!(p.accepted(5));
+        assert_eq!((p.match_index, p.next), (5, 10));
+        assert!(!p.accepted(4));
+        assert_eq!((p.match_index, p.next), (5, 10));
+    }
+
+    #[test]
+    fn a_rejection_counts_only_if_it_answers_what_is_out() {
+        let mut p = replicating(5);
+        p.next = 10;
+        assert!(!p.rejected(5, 5) && !p.rejected(4, 4), "at or below what is acknowledged");
+        assert!(p.rejected(9, 2));
+        assert_eq!(p.next, 6);
+        let mut p = Progress::new(10, 2, false);
+        assert!(!p.rejected(8, 8), "not the probe that is out");
+        assert!(p.rejected(9, 3));
+        assert_eq!(p.next, 4);
+        assert!(p.rejected(3, 0));
+        assert_eq!(p.next, 1);
+        p.become_snapshot(7);
+        assert!(!p.rejected(0, 0) && p.is_paused());
+    }
+
+    #[test]
+    fn after_a_snapshot_the_probe_begins_behind_it_unless_it_failed() {
+        let mut p = Progress::new(1, 2, false);
+        p.become_snapshot(10);
+        p.become_probe();
+        assert_eq!(p.next, 11);
+        p.become_snapshot(10);
+        p.abort_snapshot();
+        assert_eq!(p.next, 1);
+    }
+}

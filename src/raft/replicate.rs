@@ -285,6 +285,7 @@ impl Raft {
     }
 
     /// The snapshot for `id` was delivered (`ok`) or not. In either case appends resume with its next answer.
+    /// Every snapshot message needs this report: without it a lost one keeps `id` waiting as long as this member leads.
     pub fn report_snapshot(&mut self, id: NodeId, ok: bool) {
         if self.role != Role::Leader {
             return;

@@ -40,7 +40,11 @@ impl<'a> Setting<'a> {
     }
 
     fn problem(&self, message: impl Into<String>) -> Problem {
-        Problem::new(self.key_span.clone(), message, "expected a dotted key such as \"cluster.election\", \"fault.0.for\"")
+        Problem::new(
+            self.key_span.clone(),
+            message,
+            "expected a dotted key such as \"cluster.election\", \"fault.0.for\"",
+        )
     }
 
     fn put(&self, table: &mut DeTable<'a>, path: &str) -> Result<(), Problem> {
@@ -54,7 +58,7 @@ impl<'a> Setting<'a> {
             return Ok(());
         };
         if !table.contains_key(key) {
-            if split(rest).0.bytes().all(|b| b.is_ascii_digit()) {
+            if split(rest).0.parse::<usize>().is_ok() {
                 return Err(self.problem(format!("there is no [[{}]] to change", clip(key))));
             }
             table.insert(own_key(), Spanned::new(self.key_span.clone(), DeValue::Table(DeTable::new())));

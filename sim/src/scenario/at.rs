@@ -90,7 +90,7 @@ impl<const LO: i64, const HI: i64> de::Visitor<'_> for WholeVisitor<LO, HI> {
         if (LO..=HI).contains(&number) {
             return Ok(Whole(number));
         }
-        Err(E::custom(format_args!("{number} is out of range\nexpected a whole number from {LO} to {HI}")))
+        Err(E::custom(format_args!("expected a whole number from {LO} to {HI}, found {number}\n")))
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Whole<LO, HI>, E> {

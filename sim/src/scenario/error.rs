@@ -57,11 +57,13 @@ pub(super) struct Problem {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) hint: String,
+    /// Another place that the message is about, named by its line.
+    pub(super) elsewhere: Option<usize>,
 }
 
 impl Problem {
     pub(super) fn new(span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { span, message: message.into(), hint: hint.into() }
+        Self { span, message: message.into(), hint: hint.into(), elsewhere: None }
     }
 
     /// An error of the TOML parser or of a `Deserialize`. Those of our own types carry their hint after a line break.
@@ -82,7 +84,11 @@ impl Problem {
         if let Some(rest) = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "))
             && let Some((found, expected)) = rest.split_once(", expected ")
         {
-            let expected = if expected == "a sequence" { "a list" } else { expected };
+            let expected = match expected {
+                "a sequence" => "a list",
+                "a map" => "a table",
+                other => other,
+            };
             return Self::new(span, format!("expected {expected}, found {found}"), "");
         }
         Self::new(span, one_line(text), "")
@@ -97,13 +103,15 @@ impl Problem {
         let line_end = line_start + line_text.len();
         let end = floor_boundary(text, self.span.end.clamp(start, line_end.max(start)));
 
+        let line_of = |at: usize| text[..floor_boundary(text, at)].matches('\n').count() + 1;
+        let aside = self.elsewhere.map(|at| format!(" (line {})", line_of(at))).unwrap_or_default();
         let column = text[line_start..start].chars().count();
         let width = text[start..end.max(start)].chars().count();
         ScenarioError {
             file: file.to_owned(),
-            line: text[..start].matches('\n').count() + 1,
+            line: line_of(start),
             column: column + 1,
-            message: one_line(&self.message),
+            message: one_line(&self.message) + &aside,
             hint: one_line(&self.hint),
             excerpt: Box::new(excerpt(line_text, column, width)),
         }
@@ -165,7 +173,12 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let word: String = word.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
     let distance = |known: &str| strsim::damerau_levenshtein(&word, &known.replace('_', "-"));
     let (near, distance) = known.iter().map(|known| (*known, distance(known))).min_by_key(|(_, distance)| *distance)?;
-    (distance <= (near.chars().count() / 3).max(1)).then_some(near)
+    if distance <= (near.chars().count() / 3).max(1) {
+        return Some(near);
+    }
+    // Or its beginning, if only one word begins so.
+    let mut begun = known.iter().filter(|known| word.len() >= 3 && known.replace('_', "-").starts_with(&word));
+    begun.next().filter(|_| begun.next().is_none()).copied()
 }
 
 /// A word of the file as a message quotes it.

@@ -6,15 +6,16 @@ use std::fmt;
 /// What a run must show.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expect {
-    /// The root cause of the first leader change (after the first leader): one of [`CAUSES`].
+    /// What must lie on the causal chain of the first leader change (the first leader is not a change): one of
+    /// [`CAUSES`]. A chain has the fault and the mechanism on it, so either can be asked for.
     pub cause: Option<String>,
     /// The one check that must fail: one of [`CHECKS`]. Then the run passes only if exactly that check fails.
     pub violation: Option<String>,
-    /// Figures of the run and what they are compared with, in the file's order.
+    /// Figures of the run and what they are compared with, in the order of [`Observation::ALL`].
     pub observations: Vec<(Observation, Comparison)>,
 }
 
-/// The root causes that a leader change can be traced to.
+/// The faults and mechanisms that a leader change can be traced to.
 pub const CAUSES: &[&str] = &[
     "crash",
     "fsync-stall",

@@ -3,6 +3,7 @@
 use super::{
     Scenario,
     arm::{self, Choice, Setting},
+    at::At,
     error::{Problem, ScenarioError, unknown},
     resolve,
     shape::{FileShape, VaryShape},
@@ -72,11 +73,7 @@ impl ScenarioFile {
     ///
     /// # Errors
     /// An arm that does not exist, or a combination of draws that does not fit together.
-    pub fn resolve(
-        &self,
-        arm: Option<&str>,
-        draw: &mut dyn FnMut(u64) -> u64,
-    ) -> Result<Scenario, ScenarioError> {
+    pub fn resolve(&self, arm: Option<&str>, draw: &mut dyn FnMut(u64) -> u64) -> Result<Scenario, ScenarioError> {
         self.resolved(arm, draw).map_err(|problem| problem.in_file(&self.file, &self.text))
     }
 
@@ -110,6 +107,8 @@ struct Arm<'a> {
     name: String,
     span: Range<usize>,
     settings: Vec<Setting<'a>>,
+    /// Where its `bugs` stand.
+    bug_spans: Vec<Range<usize>>,
     /// Which of [`FileShape::vary`].
     index: usize,
 }
@@ -213,14 +212,16 @@ fn arms<'a>(root: &DeTable<'a>, shapes: &[VaryShape]) -> Result<Vec<Arm<'a>>, Pr
         }
         let set = value.get_ref().as_table().and_then(|table| table.get("set")?.get_ref().as_table());
         let settings = set.map(arm::settings).unwrap_or_default();
-        arms.push(Arm { name: name.get().clone(), span: name.span(), settings, index });
+        let bug_spans = shape.bugs.iter().flatten().map(At::span).collect();
+        arms.push(Arm { name: name.get().clone(), span: name.span(), settings, bug_spans, index });
     }
     Ok(arms)
 }
 
 /// An error that a change brought about is shown at the change, not at the line of the file that was right without it.
 fn blame(problem: Problem, arm: Option<&Arm<'_>>, settings: &[&Setting<'_>], choices: &[Choice<'_>]) -> Problem {
-    let own = |problem: &Problem| settings.iter().any(|setting| setting.holds(&problem.span));
+    let own = settings.iter().any(|setting| setting.holds(&problem.span))
+        || arm.is_some_and(|arm| arm.bug_spans.contains(&problem.span));
     let who = match arm {
         Some(arm) => format!("in arm \"{}\": ", arm.name),
         None if !choices.is_empty() => "in a draw of the swarm: ".to_owned(),
@@ -229,8 +230,9 @@ fn blame(problem: Problem, arm: Option<&Arm<'_>>, settings: &[&Setting<'_>], cho
     let mut blamed = Problem { message: format!("{who}{}", problem.message), ..problem };
     let last = settings.last().map(|setting| setting.key_span.clone());
     if let Some(place) = arm.filter(|arm| arm.settings.len() != 1).map(|arm| arm.span.clone()).or(last)
-        && !own(&blamed)
+        && !own
     {
+        blamed.elsewhere = Some(blamed.span.start);
         blamed.span = place;
     }
     blamed

@@ -1,14 +1,61 @@
 //! The scenario file: what happens to a cluster, what its clients do, and what must be seen.
 //!
-//! The types of this module are a scenario *resolved*: plain values without options that mean "the default", times in
-//! nanoseconds, members by number. They are what the world runs.
+//! A scenario is a TOML file (`scenarios/**/*.toml`). It is small because everything has a default: a name, a fault and an
+//! expectation make one.
+//!
+//! ```toml
+//! name = "leader-crash"
+//! about = "The leader dies; the others notice by its silence and elect a new one."
+//! chapter = "04"
+//!
+//! [[fault]]
+//! kind = "crash"
+//! when = "leader-elected"       # or at = "4s", or every = ["2s", "5s"]
+//! after = "2s"
+//! target = "leader"
+//! for = "5s"
+//!
+//! [expect]
+//! cause = "crash"
+//! leader_changes = ">= 1"
+//!
+//! [[vary]]                      # an arm: the same with something changed, run beside the others
+//! name = "patient"
+//! set = { "cluster.election" = "5s" }
+//! ```
+//!
+//! # From text to world
+//!
+//! ```text
+//! text ── toml ──► table with places ──► arm and swarm put values in ──► shape.rs ──► resolve.rs, plan.rs ──► Scenario
+//!                                        (arm.rs, file.rs)               one value    values together
+//! ```
+//!
+//! [`ScenarioFile::parse`] is a pure function of a text. It checks every arm and every candidate of the swarm, so that a
+//! mistake is found before anything runs, and [`ScenarioFile::resolve`] then gives one arm for one seed. The result,
+//! [`Scenario`], is what the world runs: plain values, no option that means "the default", times in nanoseconds, members
+//! by number. Ranges stay ranges: the world draws from them, each from its own named stream.
+//!
+//! # Three rules
+//!
+//! - **Every error has a place.** Values keep their byte ranges from the parser to the last check, also those that an arm
+//!   puts in, and [`ScenarioError`] shows line, column, the line itself and what was expected there.
+//! - **Nothing is ignored.** A key that nobody reads is an error, also one that another kind of fault would have read.
+//! - **No text makes it panic**, whatever it holds; `tests/scenario_files.rs` tries many.
+//!
+//! # What is absent
+//!
+//! No includes, no variables, no conditions: a scenario is read from top to bottom. Whether faults are more than the
+//! protocol tolerates is not derived but said (`tolerance`); the fault atlas of the world holds random faults to it.
 
+mod action;
 mod arm;
 mod at;
 mod cluster;
 mod error;
 mod expect;
 mod fault;
+mod fault_words;
 mod file;
 mod names;
 mod plan;
@@ -16,18 +63,19 @@ mod resolve;
 mod schema;
 mod setting;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod trigger;
 mod units;
 mod vocabulary;
 mod workload;
 
+pub use action::Action;
 pub use cluster::{BugSwitch, Cluster, Profile, bug_by_name, bug_name};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
-pub use fault::{
-    Action, Condition, DiskErrorKind, Event, Family, Fault, InFlight, MessageKind, Operation, OperationAction, Target,
-    Trigger, Unsynced, WalOrSnap,
-};
+pub use fault::{Condition, Event, Fault, Operation, OperationAction, Target, Trigger};
+pub use fault_words::{DiskErrorKind, Family, InFlight, MessageKind, Unsynced, WalOrSnap};
 pub use file::ScenarioFile;
 pub use names::parse_bug_switch;
 pub use schema::schema;

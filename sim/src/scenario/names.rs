@@ -5,7 +5,7 @@ use super::{
     cluster::bug_names,
     error::{clip, unknown},
     expect::{CAUSES, CHECKS},
-    vocabulary::word,
+    vocabulary::{Text, word},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -86,8 +86,8 @@ pub(super) struct BugText(pub(super) BugSwitch);
 
 impl<'de> Deserialize<'de> for BugText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        bug_switch(&text).map(BugText).map_err(|(message, hint)| de::Error::custom(format!("{message}\n{hint}")))
+        let expected = "a bug: \"name\" or \"name@n2\"".to_owned();
+        deserializer.deserialize_any(Text { expected, find: bug_switch }).map(BugText)
     }
 }
 

@@ -5,9 +5,10 @@
 
 use super::{
     Action, Cluster, Fault, InFlight, Operation, OperationAction, Range64, Target, Trigger,
+    action::FaultKind,
     at::At,
     error::{Problem, clip},
-    fault::{FaultKind, OperationKind},
+    fault::OperationKind,
     names::Member,
     shape::{FaultShape, OperationShape},
     trigger::{trigger, trigger_keys},
@@ -29,8 +30,10 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct Entry<'a> {
     pub(super) table: &'a DeTable<'a>,
     pub(super) span: Span,
-    /// "a crash", "a fault", for messages.
+    /// "the fault "crash"", "a fault", for messages.
     pub(super) what: String,
+    /// The keys that its kind takes; empty until the kind is known.
+    pub(super) takes: &'static [&'static str],
 }
 
 impl Entry<'_> {
@@ -39,7 +42,8 @@ impl Entry<'_> {
     }
 
     fn need<'s, T>(&self, value: &'s Option<T>, key: &str) -> Result<&'s T, Problem> {
-        let missing = || Problem::new(self.span.clone(), format!("{} needs the key \"{key}\"", self.what), "");
+        let hint = || format!("it takes: {}", self.takes.join(", "));
+        let missing = || Problem::new(self.span.clone(), format!("{} needs the key \"{key}\"", self.what), hint());
         value.as_ref().ok_or_else(missing)
     }
 
@@ -102,18 +106,19 @@ pub(super) fn fault(shape: &FaultShape, mut entry: Entry<'_>, around: &Surroundi
             entry.what = format!("the fault {:?}", kind.get().name());
             entry.span = kind.span();
             taken.push("kind");
-            taken.extend(keys_of(*kind.get()));
+            entry.takes = keys_of(*kind.get());
         }
         (None, Some(families)) => {
             entry.what = "a random fault".to_owned();
             entry.span = families.span();
-            taken.extend(NEMESIS_KEYS);
+            entry.takes = NEMESIS_KEYS;
         }
         (None, None) => {
             let hint = format!("known kinds: {}", FaultKind::NAMES.join(", "));
             return Err(Problem::new(entry.span, "a fault needs the key \"kind\" (or \"random\")", hint));
         }
     }
+    taken.extend(entry.takes);
     let (trigger, trigger_keys) = trigger(&trigger_keys!(shape), &entry, around)?;
     taken.extend(trigger_keys);
     entry.only(&taken)?;
@@ -169,9 +174,7 @@ fn action(kind: FaultKind, shape: &FaultShape, entry: &Entry<'_>, cluster: &Clus
         }
         FaultKind::Deaf => Action::Deaf { target: target()?, lasting },
         FaultKind::Mute => Action::Mute { target: target()?, lasting },
-        FaultKind::Loss => {
-            Action::Loss { from: end(&shape.from)?, to: end(&shape.to)?, percent: percent()?, lasting }
-        }
+        FaultKind::Loss => Action::Loss { from: end(&shape.from)?, to: end(&shape.to)?, percent: percent()?, lasting },
         FaultKind::Delay => {
             Action::Delay { from: end(&shape.from)?, to: end(&shape.to)?, by: by(shape, entry)?, lasting }
         }
@@ -330,19 +333,21 @@ pub(super) fn operation(
     };
     entry.what = format!("the operation {:?}", kind.get().name());
     entry.span = kind.span();
+    entry.takes = match kind.get() {
+        OperationKind::MoveLeader => &["to"],
+        OperationKind::Snapshot => &["target"],
+    };
     let (trigger, trigger_keys) = trigger(&trigger_keys!(shape), &entry, around)?;
     let mut taken = vec!["kind"];
+    taken.extend(entry.takes);
     taken.extend(trigger_keys);
+    entry.only(&taken)?;
     let action = match kind.get() {
         OperationKind::MoveLeader => {
-            taken.push("to");
-            entry.only(&taken)?;
             let to = shape.to.as_ref().map_or(Ok(Target::Follower), |to| target_in(to, around.cluster))?;
             OperationAction::MoveLeader { to }
         }
         OperationKind::Snapshot => {
-            taken.push("target");
-            entry.only(&taken)?;
             OperationAction::Snapshot { target: target_in(entry.need(&shape.target, "target")?, around.cluster)? }
         }
     };

@@ -168,7 +168,7 @@ fn plan_of(file: &FileShape, root: &DeTable<'_>, cluster: &Cluster, duration: u6
 fn entries<'a>(root: &'a DeTable<'a>, key: &str, what: &'static str) -> impl Iterator<Item = Entry<'a>> {
     let list = root.get(key).and_then(|value| value.get_ref().as_array());
     list.into_iter().flat_map(|list| list.iter()).filter_map(move |value| match value.get_ref() {
-        DeValue::Table(table) => Some(Entry { table, span: value.span(), what: what.to_owned() }),
+        DeValue::Table(table) => Some(Entry { table, span: value.span(), what: what.to_owned(), takes: &[] }),
         _ => None,
     })
 }

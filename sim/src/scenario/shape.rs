@@ -6,8 +6,9 @@
 use super::{
     Comparison, DiskErrorKind, Endpoints, Family, InFlight, MessageKind, Profile, Target, Tolerance, Unsynced,
     WalOrSnap, WorkloadKind,
+    action::FaultKind,
     at::{At, Whole},
-    fault::{Event, FaultKind, OperationKind},
+    fault::{Event, OperationKind},
     names::{BugText, CauseText, CheckText, Member},
     units::{Count, Ends, SignedTime, Size, Time},
 };
@@ -36,9 +37,10 @@ pub(super) struct FileShape {
     /// How long the chaos phase lasts (default 20 s). Healing comes after it.
     pub(super) duration: Key<Time>,
     /// within (default): every check must hold. exceeded: the faults are more than the protocol tolerates, and only
-    /// [expect] judges. safety-only: random faults may take the majority away.
+    /// `expect` judges. safety-only: random faults may take the majority away.
     pub(super) tolerance: Key<Tolerance>,
     pub(super) cluster: Option<ClusterShape>,
+    /// The clients (default: one workload with all its defaults).
     pub(super) workload: Option<Vec<WorkloadShape>>,
     pub(super) fault: Option<Vec<FaultShape>>,
     pub(super) operation: Option<Vec<OperationShape>>,
@@ -336,7 +338,7 @@ pub(super) struct CheckShape {
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a table")]
 pub(super) struct ExpectShape {
-    /// The root cause of the first leader change.
+    /// A fault or a mechanism that must lie on the causal chain of the first leader change.
     pub(super) cause: Key<CauseText>,
     /// The one check that must fail.
     pub(super) violation: Key<CheckText>,
@@ -379,6 +381,6 @@ pub(super) struct VaryShape {
     pub(super) set: Option<BTreeMap<String, IgnoredAny>>,
     /// Bugs that are switched on in this arm besides the file's.
     pub(super) bugs: Option<Vec<At<BugText>>>,
-    /// What this arm must show, instead of the file's [expect].
+    /// What this arm must show, instead of the file's `expect`.
     pub(super) expect: Option<ExpectShape>,
 }

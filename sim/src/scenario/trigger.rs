@@ -54,7 +54,7 @@ pub(super) fn trigger(
         .collect();
     if let [first, second, ..] = given[..] {
         let message = format!("{} has one trigger, not both `{first}` and `{second}`", entry.what);
-        return Err(Problem::new(entry.key_span(second), message, ""));
+        return Err(Problem::new(entry.key_span(second), message, "keep one of them"));
     }
     if let Some(at) = keys.at {
         let range = at.get().range();

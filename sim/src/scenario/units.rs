@@ -67,6 +67,7 @@ pub(super) fn in_seconds(nanoseconds: u64) -> String {
 /// A kind of quantity that a file writes as a number or as text with a unit.
 pub(super) trait Quantity: Copy + PartialOrd + 'static {
     const NAME: &'static str;
+    const NOUN: &'static str;
     const EXPECTED: &'static str;
     /// Units of the text form and what each is worth, in the resolved unit.
     const UNITS: &'static [(&'static str, f64)];
@@ -94,18 +95,12 @@ pub(super) struct Size(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub(super) struct Count(pub(super) u64);
 
-const TIME_UNITS: &[(&str, f64)] = &[
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-];
+const TIME_UNITS: &[(&str, f64)] =
+    &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9)];
 
 impl Quantity for Time {
     const NAME: &'static str = "Time";
+    const NOUN: &'static str = "a time";
     const EXPECTED: &'static str = "a time: a number of seconds (4.1) or text with a unit (\"300ms\", \"2s\", \"1m\")";
     const UNITS: &'static [(&'static str, f64)] = TIME_UNITS;
     const BARE: f64 = 1e9;
@@ -118,6 +113,7 @@ impl Quantity for Time {
 
 impl Quantity for SignedTime {
     const NAME: &'static str = "SignedTime";
+    const NOUN: &'static str = "a time";
     const EXPECTED: &'static str = "a time, perhaps negative: a number of seconds (-4.1) or text with a unit (\"-5m\")";
     const UNITS: &'static [(&'static str, f64)] = TIME_UNITS;
     const BARE: f64 = 1e9;
@@ -130,6 +126,7 @@ impl Quantity for SignedTime {
 
 impl Quantity for Size {
     const NAME: &'static str = "Size";
+    const NOUN: &'static str = "a size";
     const EXPECTED: &'static str = "a size: a number of bytes or text with a unit (\"512 B\", \"256 KiB\", \"4 MiB\")";
     const UNITS: &'static [(&'static str, f64)] =
         &[("B", 1.0), ("KiB", 1024.0), ("MiB", 1_048_576.0), ("GiB", 1_073_741_824.0)];
@@ -143,6 +140,7 @@ impl Quantity for Size {
 
 impl Quantity for Count {
     const NAME: &'static str = "Count";
+    const NOUN: &'static str = "a whole number";
     const EXPECTED: &'static str = "a whole number";
     const UNITS: &'static [(&'static str, f64)] = &[];
     const BARE: f64 = 1.0;
@@ -173,7 +171,7 @@ fn quantity_from_text<Q: Quantity>(text: &str) -> Result<Q, String> {
     let worth = Q::UNITS.iter().find(|(name, _)| *name == unit).map(|(_, worth)| *worth);
     match (number.parse::<f64>(), worth) {
         (Ok(number), Some(worth)) => quantity(number, worth, text),
-        _ => Err(format!("\"{}\" is not what is needed here\nexpected {}", clip(&text.replace('\n', " ")), Q::EXPECTED)),
+        _ => Err(format!("\"{}\" is not {}\nexpected {}", clip(&text.replace('\n', " ")), Q::NOUN, Q::EXPECTED)),
     }
 }
 

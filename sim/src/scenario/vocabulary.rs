@@ -66,27 +66,27 @@ pub(super) fn word<'de, D: Deserializer<'de>, T>(
     known: &[&str],
     find: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
-    let word = deserializer.deserialize_any(Text { what, known })?;
-    find(&word).ok_or_else(|| {
-        let (message, hint) = error::unknown(what, &word, known);
-        de::Error::custom(format!("{}\n{hint}", message.replace('\n', " ")))
-    })
+    let find = |word: &str| find(word).ok_or_else(|| error::unknown(what, word, known));
+    let expected = format!("a {what} (one of: {})", known.join(", "));
+    deserializer.deserialize_any(Text { expected, find })
 }
 
-/// Visits a string, or says which words could have stood there.
-struct Text<'a> {
-    what: &'static str,
-    known: &'a [&'a str],
+/// Visits a string that `find` has to understand. The error arises inside the visit, so that it gets the place of the
+/// string and not of the list around it.
+pub(super) struct Text<F> {
+    pub(super) expected: String,
+    /// Gives the value, or a message and a hint.
+    pub(super) find: F,
 }
 
-impl de::Visitor<'_> for Text<'_> {
-    type Value = String;
+impl<T, F: FnOnce(&str) -> Result<T, (String, String)>> de::Visitor<'_> for Text<F> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a {} (one of: {})", self.what, self.known.join(", "))
+        f.write_str(&self.expected)
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        (self.find)(text).map_err(|(message, hint)| E::custom(format!("{}\n{hint}", message.replace('\n', " "))))
     }
 }
