@@ -75,8 +75,9 @@ impl RaftChecker {
         let known = (base as usize + 1).min(self.committed.len());
         self.logs[member].links = self.committed[..known].to_vec();
         self.logs[member].links.resize(base as usize + 1, Link::default());
-        self.logs[member].commit = raft.commit();
-        self.append(member, raft, base + 1, raft.last_index())
+        self.logs[member].commit = base;
+        self.append(member, raft, base + 1, raft.last_index())?;
+        self.commit(member, raft.commit())
     }
 
     /// A step of a running member; cheap, since it comes after every one.
@@ -107,6 +108,7 @@ impl RaftChecker {
 
     fn append(&mut self, member: usize, raft: &Raft, first: u64, last: u64) -> Result<(), Failure> {
         self.logs[member].links.truncate(first as usize);
+        assert_eq!(self.logs[member].links.len() as u64, first, "invariant: a log grows without gaps");
         for index in first..=last {
             // Entries of this step may already be gone again (a snapshot, a later truncation).
             let Some(entry) = raft.log().entry(index) else { return Ok(()) };
@@ -157,7 +159,10 @@ impl RaftChecker {
                     );
                     return Err(Failure::new("raft-state-machine-safety", text));
                 }
-                None => self.committed.push(own),
+                None => {
+                    assert_eq!(self.committed.len() as u64, at, "invariant: what is committed has no gaps");
+                    self.committed.push(own);
+                }
             }
         }
         Ok(())
