@@ -9,6 +9,7 @@ compile_error!(
 
 pub mod check;
 pub mod cli;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod world;
