@@ -121,3 +121,59 @@ pub trait DiskRead {
         Ok(all)
     }
 }
+
+/// Numbers operations and collects them: how a layer that does no I/O asks for some.
+#[derive(Debug)]
+pub struct OpSink<'a> {
+    ops: &'a mut Vec<DiskOp>,
+    next_id: &'a mut u64,
+}
+
+impl<'a> OpSink<'a> {
+    /// Operations go to the end of `ops`; their ids count up from `next_id`.
+    pub fn new(ops: &'a mut Vec<DiskOp>, next_id: &'a mut u64) -> Self {
+        Self { ops, next_id }
+    }
+
+    fn push(&mut self, file: &FileName, action: Action) -> OpId {
+        let id = OpId(*self.next_id);
+        *self.next_id += 1;
+        self.ops.push(DiskOp { id, file: file.clone(), action });
+        id
+    }
+
+    /// [`Action::Create`].
+    pub fn create(&mut self, file: &FileName) -> OpId {
+        self.push(file, Action::Create)
+    }
+
+    /// [`Action::Write`].
+    pub fn write(&mut self, file: &FileName, offset: u64, data: Bytes) -> OpId {
+        self.push(file, Action::Write { offset, data })
+    }
+
+    /// [`Action::Truncate`].
+    pub fn truncate(&mut self, file: &FileName, len: u64) -> OpId {
+        self.push(file, Action::Truncate { len })
+    }
+
+    /// [`Action::Sync`].
+    pub fn sync(&mut self, file: &FileName) -> OpId {
+        self.push(file, Action::Sync)
+    }
+
+    /// [`Action::Rename`].
+    pub fn rename(&mut self, file: &FileName, to: &FileName) -> OpId {
+        self.push(file, Action::Rename { to: to.clone() })
+    }
+
+    /// [`Action::Remove`].
+    pub fn remove(&mut self, file: &FileName) -> OpId {
+        self.push(file, Action::Remove)
+    }
+
+    /// [`Action::SyncDir`].
+    pub fn sync_dir(&mut self, dir: &FileName) -> OpId {
+        self.push(dir, Action::SyncDir)
+    }
+}
