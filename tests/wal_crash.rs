@@ -81,10 +81,8 @@ impl Crashy {
                         self.names.insert(op.file);
                     }
                 }
-                Action::Remove => {
-                    if keep() {
-                        self.names.remove(&op.file);
-                    }
+                Action::Remove if keep() => {
+                    self.names.remove(&op.file);
                 }
                 Action::Write { offset, data } => {
                     // Sector by sector, as they lie on the disk.
@@ -227,7 +225,8 @@ proptest! {
             for (i, step) in steps.iter().enumerate() {
                 let wait = model.step(step, &mut OpSink::new(&mut ops, &mut next_id));
                 disk.issue(&mut ops);
-                if !wait.is_empty() && !(mid_save && i == last) {
+                let interrupted = mid_save && i == last;
+                if !wait.is_empty() && !interrupted {
                     disk.wait(&wait);
                     model.promised = (model.entries.clone(), model.state);
                 }

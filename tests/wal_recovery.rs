@@ -82,12 +82,14 @@ fn small_log() -> (Log, u64) {
 }
 
 /// What was recovered, without what differs between one disk and another.
-fn meaning(r: &Recovery) -> (Bytes, HardState, Vec<Entry>, Vec<walpb::Snapshot>) {
+type Meaning = (Bytes, HardState, Vec<Entry>, Vec<walpb::Snapshot>);
+
+fn meaning(r: &Recovery) -> Meaning {
     (r.metadata.clone(), r.state, r.entries.clone(), r.snapshots.clone())
 }
 
 /// For each number of records, what recovery makes of just these: the answer key.
-fn prefixes(log: &Log, segment_bytes: u64) -> Vec<Option<(Bytes, HardState, Vec<Entry>, Vec<walpb::Snapshot>)>> {
+fn prefixes(log: &Log, segment_bytes: u64) -> Vec<Option<Meaning>> {
     let segments: Vec<Segment> = log.wal.segments().cloned().collect();
     let mut key = vec![None; 3];
     for (i, segment) in segments.iter().enumerate() {
@@ -132,12 +134,7 @@ fn remove(file: &FileName) -> Vec<seedbed::disk::DiskOp> {
 }
 
 /// What is left after `damage` must be a prefix; a shorter one must be reported; and the log must go on behind it.
-fn check_prefix(
-    key: &[Option<(Bytes, HardState, Vec<Entry>, Vec<walpb::Snapshot>)>],
-    mut disk: MemDisk,
-    segment_bytes: u64,
-    what: &str,
-) {
+fn check_prefix(key: &[Option<Meaning>], mut disk: MemDisk, segment_bytes: u64, what: &str) {
     let mut recovery = match reopen(&mut disk, segment_bytes, NONE) {
         Ok(recovery) => recovery,
         Err(error) => {
@@ -199,8 +196,8 @@ fn a_changed_byte_anywhere_gives_a_prefix_or_an_error() {
     let whole = key.len() - 1;
     for segment in log.wal.segments() {
         let bytes = log.disk.file(&segment.file).unwrap().to_vec();
-        for at in 0..bytes.len() {
-            for flip in (0..8).map(|bit| 1 << bit).chain([0xff, bytes[at]]).filter(|&flip| flip != 0) {
+        for (at, &byte) in bytes.iter().enumerate() {
+            for flip in (0..8).map(|bit| 1 << bit).chain([0xff, byte]).filter(|&flip| flip != 0) {
                 let mut disk = log.disk.clone();
                 disk.file_mut(&segment.file).unwrap()[at] ^= flip;
                 let what = format!("{} byte {at} ^ {flip:#04x}", segment.file);
