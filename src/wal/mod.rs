@@ -56,7 +56,8 @@
 //! The next segment must not appear before the last one is durable to its end, or a crash would leave a torn tail
 //! in a segment that is not the last. A [`Wal`] cannot wait, so it spreads the cut over two saves: the save that
 //! crosses the limit is synced whatever was asked, and the *next* save (its caller has waited) opens the new segment,
-//! and names two operations to wait for: the sync of the file and that of its directory.
+//! and names two operations to wait for: the sync of the file and that of its directory. If a crash leaves the new
+//! segment's name without its beginning, nothing in it was promised: recovery removes it as a torn tail of offset 0.
 //!
 //! # Left out
 //! File locks, the pipeline that prepares the next segment ahead, `--max-wals`, the configuration in snapshot records

@@ -71,15 +71,13 @@ pub(super) struct End {
     pub(super) crc: u32,
     /// What was dropped behind it, with the file's bytes up to where it ended.
     pub(super) torn: Option<(TornTail, Bytes)>,
-    /// Length of the tail file.
-    pub(super) file_bytes: u64,
 }
 
 impl<'a> Reader<'a> {
     /// Reads these segments, which must be consecutive and not empty.
     pub fn new(disk: &'a dyn DiskRead, segments: &'a [Segment]) -> Result<Self, WalError> {
         let bytes = disk.read_all(&segments[0].file)?;
-        let end = End { segments: 0, offset: 0, crc: 0, torn: None, file_bytes: 0 };
+        let end = End { segments: 0, offset: 0, crc: 0, torn: None };
         let (crc, metadata) = (None, None);
         Ok(Self { disk, segments, current: 0, bytes, offset: 0, records: 0, crc, metadata, end, finished: false })
     }
@@ -168,7 +166,6 @@ impl<'a> Reader<'a> {
             self.end.segments = self.current + 1;
             self.end.offset = self.offset as u64;
             self.end.crc = frame.crc;
-            self.end.file_bytes = self.bytes.len() as u64;
         }
         Located { place, record }
     }

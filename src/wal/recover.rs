@@ -29,8 +29,8 @@ pub struct Recovery {
     /// The writing end.
     pub wal: Wal,
     /// Operations to wait for before the first [`Wal::save`] and before anything read here is promised to others: the
-    /// repair, and a sync of the tail. (Without a power cut, what was read may have been written but not synced by the
-    /// process before: a vote in it must not be forgotten later.)
+    /// repair, and a sync of the tail and its name. (After a kill without a power cut, what was read may have been
+    /// written but not synced by the process before: a vote in it must not be forgotten later.)
     pub wait: Vec<OpId>,
 }
 
@@ -139,9 +139,9 @@ fn repair(config: &WalConfig, tail: &FileName, end: &End, ops: &mut OpSink<'_>) 
             // The segment never had a beginning: as if it had not been opened.
             ops.remove(&torn.file);
         }
-        wait.push(ops.sync_dir(&config.dir));
     }
     wait.push(ops.sync(tail));
+    wait.push(ops.sync_dir(&config.dir));
     wait
 }
 

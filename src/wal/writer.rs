@@ -24,7 +24,7 @@ pub struct WalConfig {
 /// - `segments` is not empty, ascending, and ends with the tail, the only one that is written.
 /// - The tail's records end at `offset`; behind them are zeros or the file's end.
 /// - `crc` is the rolling value over every record of the log up to `offset`.
-/// - `last_index` is the last index of the log as a reader of all operations issued so far would see it.
+/// - `last_index` is at least the log's last index (a snapshot from the leader may have cut the log below it).
 /// - A segment is opened only when all before it is durable.
 ///
 /// If *any* operation of a log fails, awaited or not, the member must stop: a `Wal` has no way to take back a record.
@@ -156,7 +156,7 @@ impl Wal {
         }
     }
 
-    /// The last index in the log.
+    /// The last index appended, or that of a snapshot beyond it.
     pub fn last_index(&self) -> u64 {
         self.last_index
     }
