@@ -91,11 +91,6 @@ impl Model for StoreModel<'_> {
     type Op = u32;
     type Undo = Undo;
 
-    fn is_read(&self, &index: &u32) -> bool {
-        let operation = &self.history.operations[index as usize];
-        matches!(operation.outcome, Outcome::Ok { .. }) && !operation.made_revision()
-    }
-
     fn probe(&self, &index: &u32) -> Probe {
         let operation = &self.history.operations[index as usize];
         if operation.outcome == Outcome::Unknown {
@@ -110,7 +105,9 @@ impl Model for StoreModel<'_> {
         }
         match self.store.judge(index) {
             Err(_) => Probe::Refused,
-            Ok(Change::None) => Probe::Unchanged,
+            Ok(Change::None) if operation.outcome == Outcome::Unknown => Probe::Unchanged,
+            // An answer that says that nothing changed never fits where something does.
+            Ok(Change::None) => Probe::Free,
             Ok(Change::Set { .. }) => Probe::Changes,
         }
     }
