@@ -7,7 +7,7 @@
 
 use super::history::{History, Input, Outcome};
 use super::keys::Keys;
-use super::order::{Part, commit_order};
+use super::order::{Part, Place, commit_order};
 use super::store::{Change, Slot, Store, Undo};
 use super::wgl::{self, Budget, Found, Interval, Model, Probe};
 use xxhash_rust::xxh3::xxh3_128;
@@ -38,6 +38,7 @@ pub fn search(history: &History, budget: Budget) -> Found {
 
 /// Which revisions are accounted for: made by an answered write, or by an unanswered put that the world saw.
 struct Revisions {
+    /// Ascending; the first is 2 in a history without gaps, for nothing made revision 1.
     made: Vec<i64>,
     /// The highest revision in any evidence.
     highest: i64,
@@ -47,8 +48,8 @@ impl Revisions {
     fn of(history: &History) -> Self {
         let order = commit_order(history, |input| !matches!(input, Input::GetSerializable { .. }));
         let highest = order.last().map_or(1, |place| place.revision);
-        let mut made: Vec<i64> =
-            order.iter().filter(|place| place.part == Part::Made).map(|place| place.revision).collect();
+        let is_made = |place: &&Place| place.part == Part::Made && place.revision > 1;
+        let mut made: Vec<i64> = order.iter().filter(is_made).map(|place| place.revision).collect();
         made.dedup();
         Revisions { made, highest }
     }
