@@ -89,7 +89,7 @@ impl Hasher for KeyHasher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::history::{Operation, Outcome};
+    use crate::check::history::{Input, Operation, Outcome};
     use bytes::Bytes;
 
     #[test]

@@ -205,10 +205,14 @@ impl<'h> Store<'h> {
     fn judge_list(&self, prefix: &[u8], seen: &[(bytes::Bytes, Kv)]) -> Result<(), Mismatch> {
         let mut seen = seen.iter().peekable();
         for &key in self.present.range(self.keys.with_prefix(prefix)) {
-            let name = self.keys.name(key);
-            match seen.next_if(|(seen_name, _)| seen_name == name) {
-                Some((_, kv)) => self.judge_kv(key, Some(kv))?,
-                None => self.judge_kv(key, None)?,
+            match seen.peek() {
+                Some((name, kv)) if name == self.keys.name(key) => {
+                    self.judge_kv(key, Some(kv))?;
+                    seen.next();
+                }
+                // A name that comes first should not be there at all.
+                Some((name, _)) if **name < *self.keys.name(key) => break,
+                _ => self.judge_kv(key, None)?,
             }
         }
         match seen.next() {

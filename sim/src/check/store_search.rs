@@ -7,7 +7,7 @@
 
 use super::history::{History, Input, Outcome};
 use super::keys::Keys;
-use super::order::{Part, commit_order};
+use super::order::{Part, Place, commit_order};
 use super::store::{Change, Slot, Store, Undo};
 use super::wgl::{self, Budget, Found, Interval, Model, Probe};
 use xxhash_rust::xxh3::xxh3_128;
@@ -38,6 +38,7 @@ pub fn search(history: &History, budget: Budget) -> Found {
 
 /// Which revisions are accounted for: made by an answered write, or by an unanswered put that the world saw.
 struct Revisions {
+    /// Ascending; the first is 2 in a history without gaps, for nothing made revision 1.
     made: Vec<i64>,
     /// The highest revision in any evidence.
     highest: i64,
@@ -47,8 +48,8 @@ impl Revisions {
     fn of(history: &History) -> Self {
         let order = commit_order(history, |input| !matches!(input, Input::GetSerializable { .. }));
         let highest = order.last().map_or(1, |place| place.revision);
-        let mut made: Vec<i64> =
-            order.iter().filter(|place| place.part == Part::Made).map(|place| place.revision).collect();
+        let is_made = |place: &&Place| place.part == Part::Made && place.revision > 1;
+        let mut made: Vec<i64> = order.iter().filter(is_made).map(|place| place.revision).collect();
         made.dedup();
         Revisions { made, highest }
     }
@@ -91,11 +92,6 @@ impl Model for StoreModel<'_> {
     type Op = u32;
     type Undo = Undo;
 
-    fn is_read(&self, &index: &u32) -> bool {
-        let operation = &self.history.operations[index as usize];
-        matches!(operation.outcome, Outcome::Ok { .. }) && !operation.made_revision()
-    }
-
     fn probe(&self, &index: &u32) -> Probe {
         let operation = &self.history.operations[index as usize];
         if operation.outcome == Outcome::Unknown {
@@ -110,7 +106,9 @@ impl Model for StoreModel<'_> {
         }
         match self.store.judge(index) {
             Err(_) => Probe::Refused,
-            Ok(Change::None) => Probe::Unchanged,
+            Ok(Change::None) if operation.outcome == Outcome::Unknown => Probe::Unchanged,
+            // An answer that says that nothing changed never fits where something does.
+            Ok(Change::None) => Probe::Free,
             Ok(Change::Set { .. }) => Probe::Changes,
         }
     }

@@ -12,6 +12,7 @@
 //!   is placed.
 //! - **Reads go first.** An operation that cannot change the state, in any state, can be placed as soon as its answer
 //!   fits: every order in which it comes later stays an order when it is moved here. So it is never a choice.
+//!   (A write that happens to leave *this* state as it is may be needed later; it stays a choice.)
 //! - **One state, with undo.** The model is led forward and back, never cloned.
 //! - **Fingerprints.** The memo keeps 128 bits of a configuration, not the configuration (hash compaction, as in Spin).
 //!   Two of 10⁷ configurations collide with a probability of about 10⁻²⁵; a collision could turn a yes into a no, never a no into
@@ -29,9 +30,6 @@ pub trait Model {
     type Op;
     /// What takes a change back.
     type Undo;
-
-    /// Whether `op`, with the answer it has, leaves every state as it is.
-    fn is_read(&self, op: &Self::Op) -> bool;
 
     /// What would happen if `op` were executed now.
     fn probe(&self, op: &Self::Op) -> Probe;
@@ -51,7 +49,9 @@ pub trait Model {
 pub enum Probe {
     /// Its answer is not the one that it would get.
     Refused,
-    /// Its answer fits, and the state stays.
+    /// Its answer fits, and no order is lost if it is placed at once: it cannot change any state.
+    Free,
+    /// Its answer fits, and this state stays.
     Unchanged,
     /// Its answer fits, and the state changes.
     Changes,
@@ -113,7 +113,6 @@ pub enum Spent {
 /// Searches an order of `ops` that `model`, which is in its initial state, explains. Returns the steps it took, too.
 pub fn search<M: Model>(model: &mut M, ops: &[Interval<M::Op>], budget: Budget) -> (Found, u64) {
     let mut search = Search {
-        is_read: ops.iter().map(|interval| model.is_read(&interval.op)).collect(),
         any_open: ops.iter().any(|interval| interval.ret.is_none()),
         list: List::new(ops),
         ops,
@@ -130,8 +129,8 @@ const MEMO_ENTRY_BYTES: usize = 64;
 /// Which candidates are tried: in this order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pass {
-    /// Reads that returned: no choice, see above.
-    Reads,
+    /// What returned and is free: no choice, see above.
+    Free,
     /// Other operations that returned.
     Returned,
     /// Operations that never returned.
@@ -153,7 +152,6 @@ struct Frame<Undo> {
 
 struct Search<'a, Op> {
     ops: &'a [Interval<Op>],
-    is_read: Vec<bool>,
     any_open: bool,
     list: List,
     steps_left: u64,
@@ -174,7 +172,7 @@ impl<Op> Search<'_, Op> {
             if let Some(candidate) = self.next_candidate(model, cursor) {
                 let op = self.list.op(candidate.entry);
                 let set = placed_set ^ set_key(op);
-                let undo = if candidate.pass == Pass::Reads {
+                let undo = if candidate.pass == Pass::Free {
                     None
                 } else {
                     self.steps_left = self.steps_left.saturating_sub(1);
@@ -226,23 +224,22 @@ impl<Op> Search<'_, Op> {
             // Candidates end at the first return. (Were there none, all that returned would be placed.)
             while let Some(op) = self.list.called_op(cursor.entry) {
                 let interval = &self.ops[op];
-                let pass = match interval.ret {
-                    None => Pass::Open,
-                    Some(_) if self.is_read[op] => Pass::Reads,
-                    Some(_) => Pass::Returned,
-                };
-                if pass == cursor.pass {
+                if interval.ret.is_none() == (cursor.pass == Pass::Open) {
                     self.steps_left = self.steps_left.checked_sub(1)?;
-                    match (model.probe(&interval.op), pass) {
-                        (Probe::Refused, _) | (Probe::Unchanged, Pass::Open) => {}
-                        (Probe::Changes, Pass::Reads) => panic!("a read may not change the state"),
-                        (Probe::Unchanged | Probe::Changes, _) => return Some(cursor),
+                    let probe = model.probe(&interval.op);
+                    let is_candidate = match cursor.pass {
+                        Pass::Free => probe == Probe::Free,
+                        Pass::Returned => matches!(probe, Probe::Unchanged | Probe::Changes),
+                        Pass::Open => probe == Probe::Changes,
+                    };
+                    if is_candidate {
+                        return Some(cursor);
                     }
                 }
                 cursor.entry = self.list.next[cursor.entry as usize];
             }
             cursor.pass = match cursor.pass {
-                Pass::Reads => Pass::Returned,
+                Pass::Free => Pass::Returned,
                 Pass::Returned if self.any_open => Pass::Open,
                 Pass::Returned | Pass::Open => return None,
             };
@@ -251,7 +248,7 @@ impl<Op> Search<'_, Op> {
     }
 
     fn start(&self) -> Cursor {
-        Cursor { pass: Pass::Reads, entry: self.list.first() }
+        Cursor { pass: Pass::Free, entry: self.list.first() }
     }
 
     fn after(&self, cursor: Cursor) -> Cursor {

@@ -184,26 +184,17 @@ impl Model for Register {
     type Op = Op;
     type Undo = Option<i64>;
 
-    fn is_read(&self, op: &Op) -> bool {
-        match *op {
-            Op::Read(_) | Op::Cas { succeeded: Some(false), .. } => true,
-            Op::Cas { from, to, succeeded: Some(true) } => from == to,
-            Op::Write(_) | Op::Cas { succeeded: None, .. } => false,
-        }
-    }
-
     fn probe(&self, op: &Op) -> Probe {
-        let becomes = match *op {
-            Op::Read(value) if value == self.0 => self.0,
-            Op::Write(value) => Some(value),
-            Op::Cas { from, to, succeeded } => match (self.0 == Some(from), succeeded) {
-                (true, Some(true) | None) => Some(to),
-                (false, Some(false) | None) => self.0,
-                _ => return Probe::Refused,
-            },
-            Op::Read(_) => return Probe::Refused,
+        let (fits, then) = match *op {
+            Op::Read(value) => (value == self.0, Probe::Free),
+            Op::Write(value) if self.0 == Some(value) => (true, Probe::Unchanged),
+            Op::Write(_) => (true, Probe::Changes),
+            Op::Cas { from, succeeded: Some(false), .. } => (self.0 != Some(from), Probe::Free),
+            // A comparison of which nobody knows how it came out changes nothing unless it holds.
+            Op::Cas { from, to, .. } if from == to => (self.0 == Some(from), Probe::Free),
+            Op::Cas { from, .. } => (self.0 == Some(from), Probe::Changes),
         };
-        if becomes == self.0 { Probe::Unchanged } else { Probe::Changes }
+        if fits { then } else { Probe::Refused }
     }
 
     fn apply(&mut self, op: &Op) -> Option<i64> {

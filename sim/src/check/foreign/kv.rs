@@ -11,9 +11,10 @@
 //! Linearizability is local (Herlihy and Wing, 1990): a history is linearizable exactly if the history of each key is. So
 //! each key is searched for itself, which turns a product of possibilities into a sum.
 
+use super::chains::{self, Revealed};
 use super::edn::{Edn, Form, Reader};
 use super::pairing::{Kind, Pairing};
-use super::{Position, Unreadable, Verdict, find};
+use super::{Position, Unreadable, Verdict, find, search};
 use crate::check::wgl::{Budget, Model, Probe};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -144,7 +145,7 @@ pub(super) fn judge_by_key(recorded: &[Recorded<Op>], budget: Budget) -> (Verdic
     let mut steps = 0;
     for of_key in by_key.values() {
         let left = Budget { steps: budget.steps - steps, ..budget };
-        let (of_key, taken) = find(&mut Text::default(), of_key, left);
+        let (of_key, taken) = judge_key(of_key, left);
         steps += taken;
         match of_key {
             Verdict::Linearizable | Verdict::Empty => {}
@@ -154,6 +155,19 @@ pub(super) fn judge_by_key(recorded: &[Recorded<Op>], budget: Budget) -> (Verdic
         }
     }
     (verdict, steps)
+}
+
+/// By the chains that the gets reveal, if they do.
+fn judge_key(recorded: &[Recorded<Op>], budget: Budget) -> (Verdict, u64) {
+    match chains::reveal(recorded) {
+        Revealed::Nothing => find(&mut Text::default(), recorded, budget),
+        Revealed::Contradiction(get) => (Verdict::NotLinearizable { line: recorded[get].line }, 0),
+        Revealed::Chains(mut chains, parts) => {
+            let lines: Vec<usize> = parts.iter().map(|(index, _)| recorded[*index].line).collect();
+            let intervals: Vec<_> = parts.into_iter().map(|(_, interval)| interval).collect();
+            search(&mut chains, &intervals, &lines, budget)
+        }
+    }
 }
 
 /// The value of one key.
@@ -172,16 +186,12 @@ impl Model for Text {
     type Op = Op;
     type Undo = Undo;
 
-    fn is_read(&self, op: &Op) -> bool {
-        op.function == Function::Get
-    }
-
     fn probe(&self, op: &Op) -> Probe {
         match op.function {
-            Function::Get if *op.value == *self.0 => Probe::Unchanged,
+            Function::Get if *op.value == *self.0 => Probe::Free,
             Function::Get => Probe::Refused,
             Function::Put if *op.value == *self.0 => Probe::Unchanged,
-            Function::Append if op.value.is_empty() => Probe::Unchanged,
+            Function::Append if op.value.is_empty() => Probe::Free,
             Function::Put | Function::Append => Probe::Changes,
         }
     }

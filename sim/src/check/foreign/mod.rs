@@ -15,10 +15,11 @@
 pub mod jepsen;
 pub mod kv;
 
+mod chains;
 mod edn;
 mod pairing;
 
-use super::wgl::{self, Budget, Found, Model, Spent};
+use super::wgl::{self, Budget, Found, Interval, Model, Spent};
 use pairing::Recorded;
 use std::fmt;
 
@@ -147,12 +148,18 @@ fn find<M: Model>(model: &mut M, recorded: &[Recorded<M::Op>], budget: Budget) -
 where
     M::Op: Clone,
 {
-    let constraining: Vec<&Recorded<M::Op>> = recorded.iter().filter(|recorded| recorded.constrains).collect();
-    let intervals: Vec<_> = constraining.iter().map(|recorded| recorded.interval()).collect();
-    let (found, steps) = wgl::search(model, &intervals, budget);
+    let constraining = || recorded.iter().filter(|recorded| recorded.constrains);
+    let intervals: Vec<_> = constraining().map(|recorded| recorded.interval()).collect();
+    let lines: Vec<usize> = constraining().map(|recorded| recorded.line).collect();
+    search(model, &intervals, &lines, budget)
+}
+
+/// Searches an order of intervals, of which each was asked for at its line.
+fn search<M: Model>(model: &mut M, ops: &[Interval<M::Op>], lines: &[usize], budget: Budget) -> (Verdict, u64) {
+    let (found, steps) = wgl::search(model, ops, budget);
     let verdict = match found {
         Found::Linearizable => Verdict::Linearizable,
-        Found::NotLinearizable { stuck } => Verdict::NotLinearizable { line: constraining[stuck].line },
+        Found::NotLinearizable { stuck } => Verdict::NotLinearizable { line: lines[stuck] },
         Found::Undecided { spent } => Verdict::Undecided { spent },
     };
     (verdict, steps)
