@@ -9,6 +9,8 @@ compile_error!(
 
 pub mod check;
 pub mod cli;
+mod explain;
+pub mod judge;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -173,7 +173,12 @@ impl World {
                     node.cut_by = number;
                 }
             }
-            Action::Pause { .. } => self.hold_all(first, number, HoldKind::Pause),
+            Action::Pause { .. } => {
+                members_of(first).for_each(|member| {
+                    self.note_aside(self.current, What::Paused(member));
+                });
+                self.hold_all(first, number, HoldKind::Pause);
+            }
             Action::SlowCpu { factor, .. } => self.hold_all(first, number, HoldKind::SlowCpu(*factor)),
             Action::MemoryLimit { bytes, .. } => self.hold_all(first, number, HoldKind::MemoryLimit(*bytes)),
             Action::Partition { in_flight, .. } => {
@@ -320,6 +325,7 @@ impl World {
             && node.paused().is_none()
         {
             node.last_pause = Some((record, self.now));
+            self.note_aside(self.current, What::Resumed(member));
             self.schedule_turn(member);
         }
     }

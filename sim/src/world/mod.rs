@@ -137,6 +137,8 @@ pub struct Outcome {
     pub records: Records,
     /// Leaders, figures.
     pub tally: Tally,
+    /// The members by their ids.
+    pub members: BTreeMap<NodeId, NodeIndex>,
     /// Checks that failed on the way.
     pub failures: Vec<Failure>,
     /// A member's panic, if one did.
@@ -399,6 +401,7 @@ impl World {
             restarts: self.restarts,
             tally: self.observer.finish(&self.records, self.now),
             records: self.records,
+            members: self.by_id,
             failures: self.failures,
             panic: self.panic,
             stuck,

@@ -237,6 +237,11 @@ impl World {
         let node = &mut self.nodes[at];
         node.busy_until = self.now + effects.cost;
         let leaves = node.busy_until;
+        if effects.cost >= self.scenario.cluster.heartbeat {
+            let cause = node.slow_cpu().unwrap_or(self.current);
+            self.note_aside(cause, What::Overworked { node: index, until: leaves });
+        }
+        let node = &mut self.nodes[at];
         node.deadline = node.clock.world_at(effects.deadline);
         let member = node.member().expect("invariant: only a running member steps");
         let result = self.raft_checker.on_step(at, member.raft());
