@@ -82,7 +82,11 @@ impl<'a> Explainer<'a> {
             Some((at, StepDownCause::HigherTerm { from })) => {
                 let rival = self.by_id.get(&from).and_then(|rival| self.rival(*rival, at)).unwrap_or(campaign);
                 let healthy = self.healthy_at(change.from, rival.node, at);
-                self.silent(change.from, rival, since, steps);
+                if rival.cause == CampaignCause::Transfer {
+                    self.transfer(change, rival, steps);
+                } else {
+                    self.silent(change.from, rival, since, steps);
+                }
                 if healthy || rival.node != campaign.node {
                     let text = format!(
                         "{} came with a higher term, and {} gave up a leadership that the others still heard",

@@ -79,7 +79,7 @@ pub(super) fn expand(scenario: &Scenario, seed: u64) -> Vec<Planned> {
                 let mut at = from + random.within(*every);
                 while at < until {
                     let lasting = lasting(action).map(|range| random.within(range));
-                    add(true, When::At(at), action.clone(), lasting);
+                    add(false, When::At(at), action.clone(), lasting);
                     at += random.within(*every).max(1);
                 }
             }
