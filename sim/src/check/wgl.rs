@@ -15,8 +15,8 @@
 //!   (A write that happens to leave *this* state as it is may be needed later; it stays a choice.)
 //! - **One state, with undo.** The model is led forward and back, never cloned.
 //! - **Fingerprints.** The memo keeps 128 bits of a configuration, not the configuration (hash compaction, as in Spin).
-//!   Two of 10⁷ configurations collide with a probability of about 10⁻²⁵; a collision could turn a yes into a no, never a no into
-//!   a yes. In return the memory of a search is bounded by a count.
+//!   Among 10⁷ configurations two collide with a probability of about 10⁻²⁵; a collision could turn a yes into a no,
+//!   never a no into a yes. In return the memory of a search is bounded by a count.
 //!
 //! The problem is NP-complete: a search has a [`Budget`], and the answer has three values.
 
