@@ -49,7 +49,8 @@ pub trait Model {
 pub enum Probe {
     /// Its answer is not the one that it would get.
     Refused,
-    /// Its answer fits, and no order is lost if it is placed at once: it cannot change any state.
+    /// Its answer fits, this state stays, and no order is lost if it is placed at once. So it is with a read, which
+    /// changes no state; a model may know of others.
     Free,
     /// Its answer fits, and this state stays.
     Unchanged,
