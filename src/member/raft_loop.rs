@@ -168,4 +168,3 @@ impl Member {
         self.raft_loop.saving.as_ref().and_then(|saving| saving.awaited.last().copied())
     }
 }
-

@@ -73,7 +73,8 @@ impl Member {
         }
         if !saving.in_wal {
             saving.in_wal = true;
-            saving.awaited = vec![self.wal.save_snapshot(&saving.meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op))];
+            saving.awaited =
+                vec![self.wal.save_snapshot(&saving.meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op))];
             return;
         }
         let meta = self.snapshotter.saving.take().expect("invariant: checked above").meta;

@@ -155,7 +155,8 @@ impl World {
                     self.kill(member, *unsynced);
                     let node = &mut self.nodes[usize::from(member)];
                     if let Some(bugs) = bugs_after {
-                        node.bugs = bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
+                        node.bugs =
+                            bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
                     }
                     if *wipe {
                         node.disk.wipe();

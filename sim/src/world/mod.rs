@@ -29,7 +29,7 @@ mod net;
 mod node;
 mod observe;
 pub mod plan;
-mod process;
+pub(crate) mod process;
 pub mod random;
 pub mod record;
 mod requests;
@@ -354,7 +354,9 @@ impl World {
     fn is_void(&mut self, event: &Event) -> bool {
         match event {
             Event::Deadline(node) => self.deadline_is_void(*node),
-            Event::Disk { node, life, .. } | Event::PowerCut { node, life, .. } | Event::SnapshotSent { node, life, .. } => {
+            Event::Disk { node, life, .. }
+            | Event::PowerCut { node, life, .. }
+            | Event::SnapshotSent { node, life, .. } => {
                 let node = &self.nodes[*node as usize];
                 node.life != *life || !node.is_up()
             }
