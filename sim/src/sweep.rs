@@ -202,7 +202,10 @@ impl Sweep<'_> {
                 return Ok(finished);
             };
             let judged = judged?;
-            finished.figures.push((index, arm.map(str::to_owned), figures(&judged.report)));
+            // A run that broke has no figures.
+            if judged.outcome.is_some() {
+                finished.figures.push((index, arm.map(str::to_owned), figures(&judged.report)));
+            }
             if judged.report.exit != 0 {
                 finished.failures.push(self.failed(&judged, file, number, known));
             }

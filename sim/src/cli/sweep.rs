@@ -165,7 +165,7 @@ fn tell(sweep: &Sweep<'_>, swept: &Swept, capsules: &[Option<String>]) {
             ]
         };
         let rows: Vec<Vec<String>> = swept.groups.iter().zip(capsules).map(row).collect();
-        paper.table(2, &rows, &[true]);
+        paper.table_unbroken(2, &rows, &[true]);
         if let Some(capsule) = capsules.iter().flatten().next() {
             paper.paragraph(
                 "",

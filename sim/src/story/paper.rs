@@ -4,6 +4,7 @@
 
 use anstyle::{AnsiColor, Style};
 use std::fmt::Display;
+use textwrap::WordSplitter;
 use textwrap::core::display_width;
 
 /// Loud: names, verdicts.
@@ -62,6 +63,8 @@ impl Paper {
         let widest = display_width(first).max(display_width(rest));
         let width = self.width.max(widest + 20);
         let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest).break_words(false);
+        // Names have hyphens, and a name in two pieces is none.
+        let options = options.word_splitter(WordSplitter::NoHyphenation);
         for line in textwrap::wrap(text, options) {
             self.text.push_str(line.trim_end());
             self.text.push('\n');
@@ -112,6 +115,15 @@ impl Paper {
 
     /// Rows of cells, each column as wide as its widest cell, the last wrapped. `right` says which are aligned right.
     pub fn table(&mut self, indent: usize, rows: &[Vec<String>], right: &[bool]) {
+        self.rows(indent, rows, right, true);
+    }
+
+    /// The same, with a last column that is never broken.
+    pub fn table_unbroken(&mut self, indent: usize, rows: &[Vec<String>], right: &[bool]) {
+        self.rows(indent, rows, right, false);
+    }
+
+    fn rows(&mut self, indent: usize, rows: &[Vec<String>], right: &[bool], wraps: bool) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             rows.iter().filter_map(|row| row.get(column)).map(|cell| display_width(cell)).max().unwrap_or(0)
@@ -132,7 +144,8 @@ impl Paper {
                     self.unbroken(line.trim_end());
                 } else {
                     let hang = " ".repeat(display_width(&line));
-                    if cell.is_empty() {
+                    if cell.is_empty() || !wraps {
+                        line.push_str(cell);
                         self.unbroken(line.trim_end());
                     } else {
                         self.paragraph(&line, &hang, cell);

@@ -63,7 +63,8 @@ pub fn counted(n: u64, one: &str, many: &str) -> String {
 
 /// A figure with at most three decimals, without zeros at the end: `19`, `1.24`.
 pub fn figure(value: f64) -> String {
-    let text = format!("{value:.3}");
+    // No figure is minus nothing.
+    let text = format!("{:.3}", if value.abs() < 0.0005 { 0.0 } else { value });
     let text = text.trim_end_matches('0').trim_end_matches('.');
     let (sign, text) = text.strip_prefix('-').map_or(("", text), |text| ("-", text));
     let (whole, rest) = text.split_once('.').map_or((text, String::new()), |(whole, rest)| (whole, format!(".{rest}")));
@@ -138,6 +139,7 @@ mod tests {
         assert_eq!(figure(19.0), "19");
         assert_eq!(figure(1.2400001), "1.24");
         assert_eq!(figure(-12_345.5), "-12,345.5");
+        assert_eq!((figure(-0.0), figure(-0.0001)), ("0".to_owned(), "0".to_owned()));
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(moment(5_391_999_999), "5.391");
     }
