@@ -13,7 +13,9 @@ fn meta(index: u64, term: u64) -> SnapshotMeta {
 fn save(disk: &mut MemDisk, index: u64, term: u64) -> Snapshot {
     let (mut ops, mut id) = (Vec::new(), 0);
     let data = Bytes::from(format!("state at {index}"));
-    let wait = snap::save(&meta(index, term), &data, &mut OpSink::new(&mut ops, &mut id));
+    let mut sink = OpSink::new(&mut ops, &mut id);
+    let mut wait = snap::write(&meta(index, term), &data, &mut sink);
+    wait.extend(snap::publish(&meta(index, term), &mut sink));
     assert_eq!(wait.len(), 2, "the file and its name");
     disk.apply_all(&mut ops);
     Snapshot { meta: meta(index, term), data }

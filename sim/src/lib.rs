@@ -10,6 +10,7 @@ compile_error!(
 pub mod capsule;
 pub mod check;
 pub mod cli;
+mod explain;
 pub mod judge;
 pub mod report;
 pub mod run;

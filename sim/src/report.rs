@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,
+    /// The scenario's file.
+    pub path: String,
     /// The arm, if the scenario has arms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arm: Option<String>,

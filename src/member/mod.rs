@@ -110,7 +110,12 @@ impl Member {
     }
 
     fn next_deadline(&self, now: Now) -> Nanos {
-        let wanted = [self.raft_loop.next_tick, self.apply.wake_at(), self.reads.wake_at(), self.writes.wake_at()];
+        let wanted = [
+            self.raft_loop.next_tick,
+            self.apply.wake_at(),
+            self.reads.wake_at(),
+            self.writes.wake_at(),
+        ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
     }

@@ -38,8 +38,10 @@ struct Saving {
 enum Stage {
     /// The repair of a torn log.
     Start,
-    /// A leader's snapshot goes to its file. Only when it is there may the WAL name it.
+    /// A leader's snapshot goes to its file.
     SnapshotFile,
+    /// The file gets its name. Only when it has it may the WAL name it too.
+    SnapshotName,
     /// Snapshot record, entries and state go to the WAL.
     Wal,
 }
@@ -85,7 +87,7 @@ impl Member {
             match &ready.snapshot {
                 Some(snapshot) => {
                     let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-                    let awaited = snap::save(&snapshot.meta, &snapshot.data, &mut ops);
+                    let awaited = snap::write(&snapshot.meta, &snapshot.data, &mut ops);
                     self.block(now, Stage::SnapshotFile, awaited, ready, fx);
                 }
                 None => self.save_to_wal(now, ready, fx),
@@ -103,7 +105,7 @@ impl Member {
         }
         awaited.extend(self.wal.save(&ready.entries, ready.hard_state.as_ref(), ready.must_sync, &mut ops));
         if awaited.is_empty() {
-            self.save_finished(now, ready, fx);
+            self.save_finished(ready, fx);
         } else {
             self.block(now, Stage::Wal, awaited, ready, fx);
         }
@@ -127,15 +129,20 @@ impl Member {
         fx.trace.push(TraceEvent::SaveDone { op, took: now.mono - since });
         match stage {
             Stage::Start => {}
-            Stage::SnapshotFile => self.save_to_wal(now, ready, fx),
-            Stage::Wal => self.save_finished(now, ready, fx),
+            Stage::SnapshotFile => {
+                let meta = &ready.snapshot.as_ref().expect("invariant: this stage has a snapshot").meta;
+                let awaited = snap::publish(meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
+                self.block(now, Stage::SnapshotName, awaited, ready, fx);
+            }
+            Stage::SnapshotName => self.save_to_wal(now, ready, fx),
+            Stage::Wal => self.save_finished(ready, fx),
         }
         if self.raft_loop.saving.is_none() && std::mem::take(&mut self.raft_loop.tick_waits) {
             self.raft.tick();
         }
     }
 
-    fn save_finished(&mut self, _now: Now, mut ready: Ready, fx: &mut Effects) {
+    fn save_finished(&mut self, mut ready: Ready, fx: &mut Effects) {
         if let Some(snapshot) = ready.snapshot.take() {
             if let Err(error) = self.install_snapshot(&snapshot, fx) {
                 fx.stop = Some(StopReason::Snapshot(error.to_string()));
@@ -168,3 +175,4 @@ impl Member {
         self.raft_loop.saving.as_ref().and_then(|saving| saving.awaited.last().copied())
     }
 }
+

@@ -25,8 +25,17 @@ struct Saving {
     meta: SnapshotMeta,
     /// Operations not yet done.
     awaited: Vec<OpId>,
-    /// The file is there; the WAL's record is on its way.
-    in_wal: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The file's bytes.
+    File,
+    /// The file's name.
+    Name,
+    /// The WAL's record of it.
+    Record,
 }
 
 impl Snapshotter {
@@ -59,8 +68,9 @@ impl Member {
         self.snapshotter.demanded = false;
         let snapshot = self.current_snapshot();
         self.charge(fx, |costs| costs.kib * (snapshot.data.len() as u64 / 1024));
-        let awaited = snap::save(&snapshot.meta, &snapshot.data, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
-        self.snapshotter.saving = Some(Saving { meta: snapshot.meta, awaited, in_wal: false });
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        let awaited = snap::write(&snapshot.meta, &snapshot.data, &mut ops);
+        self.snapshotter.saving = Some(Saving { meta: snapshot.meta, awaited, stage: Stage::File });
     }
 
     /// A disk operation is done; if it was the last that the snapshot waited for, the next stage begins.
@@ -71,11 +81,19 @@ impl Member {
         if !saving.awaited.is_empty() {
             return;
         }
-        if !saving.in_wal {
-            saving.in_wal = true;
-            saving.awaited =
-                vec![self.wal.save_snapshot(&saving.meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op))];
-            return;
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        match saving.stage {
+            Stage::File => {
+                saving.stage = Stage::Name;
+                saving.awaited = snap::publish(&saving.meta, &mut ops);
+                return;
+            }
+            Stage::Name => {
+                saving.stage = Stage::Record;
+                saving.awaited = vec![self.wal.save_snapshot(&saving.meta, &mut ops)];
+                return;
+            }
+            Stage::Record => {}
         }
         let meta = self.snapshotter.saving.take().expect("invariant: checked above").meta;
         // A leader's snapshot may have come in between and gone further.

@@ -13,12 +13,13 @@
 //!
 //! # When a file counts
 //! Only with a matching record in the write-ahead log (`crate::wal::snapshots`), which is written when the operations
-//! that [`save`] names are done. Until then the file may be missing or torn, and nobody has relied on it. So a power cut
-//! at any moment is harmless; the CRC is for what happens to the file in the months after.
+//! that [`publish`] names are done. So a power cut at any moment is harmless; the CRC is for what happens to the file in
+//! the months after.
 //!
-//! etcd writes the file under its final name. Here it is written as `.snap.tmp` and renamed: a process that is killed
-//! half-way then leaves nothing that looks like a snapshot to tools and operators. That is tidiness, not safety: with
-//! a power cut the rename may outlive the bytes, because operations on different files become durable in any order.
+//! etcd writes the file under its final name. Here it is written as `.snap.tmp` ([`write`]) and, once its bytes are
+//! durable, renamed ([`publish`]). The wait between the two is what makes this safe: a member may come to save a
+//! snapshot that it has already (a leader sends it the same one), and a rename that outlived the bytes would put a
+//! torn file in the place of a good one that counts. The world's power cuts found that.
 //!
 //! A damaged file is reported and passed over for the next older one; whether the log still reaches back that far,
 //! `crate::wal::recover` finds out.
@@ -85,15 +86,22 @@ pub fn file_name(meta: &SnapshotMeta) -> FileName {
     format!("{DIR}/{:016x}-{:016x}.snap", meta.term, meta.index).into()
 }
 
-/// Writes a snapshot file. Returns the operations to wait for before the log may tell of it.
-pub fn save(meta: &SnapshotMeta, data: &Bytes, ops: &mut OpSink<'_>) -> Vec<OpId> {
-    let file = file_name(meta);
-    let tmp: FileName = format!("{file}.tmp").into();
+fn tmp_name(meta: &SnapshotMeta) -> FileName {
+    format!("{}.tmp", file_name(meta)).into()
+}
+
+/// Writes a snapshot's bytes. Returns the operations to wait for before it may be [published](publish).
+pub fn write(meta: &SnapshotMeta, data: &Bytes, ops: &mut OpSink<'_>) -> Vec<OpId> {
+    let tmp = tmp_name(meta);
     ops.create(&tmp);
     ops.write(&tmp, 0, encode(meta, data));
-    let synced = ops.sync(&tmp);
-    ops.rename(&tmp, &file);
-    vec![synced, ops.sync_dir(&DIR.into())]
+    vec![ops.sync(&tmp)]
+}
+
+/// Gives a written snapshot its name. Returns the operations to wait for before the log may tell of it.
+pub fn publish(meta: &SnapshotMeta, ops: &mut OpSink<'_>) -> Vec<OpId> {
+    ops.rename(&tmp_name(meta), &file_name(meta));
+    vec![ops.sync_dir(&DIR.into())]
 }
 
 fn encode(meta: &SnapshotMeta, data: &Bytes) -> Bytes {
@@ -163,7 +171,7 @@ pub fn load_newest(disk: &dyn DiskRead, counts: impl Fn(u64, u64) -> bool) -> Ne
     newest
 }
 
-/// Removes all but the newest `keep` snapshot files, and what an interrupted [`save`] left (so it must not be called
+/// Removes all but the newest `keep` snapshot files, and what an interrupted [`write`] left (so it must not be called
 /// while one is out). `disk` is only listed. Not synced: a removal that is forgotten is repeated.
 pub fn purge(disk: &dyn DiskRead, keep: usize, ops: &mut OpSink<'_>) {
     for file in list(disk).iter().skip(keep) {

@@ -11,9 +11,14 @@
 //!
 //! Log matching costs one hash an entry: each member's log carries a chain, `hash(chain before, term, data)`, and the
 //! first chain seen for an (index, term) is the one that every other log must have there.
+//!
+//! A vote counts when it is *spoken*: granted in a message, or a member's own when it asks for others. One that was
+//! lost in a crash before anybody heard of it may be given anew.
+//!
+//! After its first finding the checker is silent: what follows from a broken invariant teaches nothing new.
 
 use super::Failure;
-use seedbed::raft::{Entry, Raft, RaftEvent};
+use seedbed::raft::{Body, Entry, Message, Raft, RaftEvent};
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -28,6 +33,7 @@ pub struct RaftChecker {
     /// By index: what was committed.
     committed: Vec<Link>,
     steps: u64,
+    found: bool,
 }
 
 /// An entry's term, and the hash of the log up to it.
@@ -55,7 +61,14 @@ impl RaftChecker {
             seen: vec![vec![start]],
             committed: vec![start],
             steps: 0,
+            found: false,
         }
+    }
+
+    /// Remembers that something was found.
+    fn judge(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
+        self.found |= result.is_err();
+        result
     }
 
     /// Steps looked at.
@@ -70,21 +83,25 @@ impl RaftChecker {
 
     /// A member's process began: its log is what it read back.
     pub fn on_start(&mut self, member: usize, raft: &Raft) -> Result<(), Failure> {
+        if self.found {
+            return Ok(());
+        }
         let base = raft.first_index() - 1;
         // What came before the log's start was committed; a member with a snapshot has it by definition.
         let known = (base as usize + 1).min(self.committed.len());
         self.logs[member].links = self.committed[..known].to_vec();
         self.logs[member].links.resize(base as usize + 1, Link::default());
         self.logs[member].commit = base;
-        self.append(member, raft, base + 1, raft.last_index())?;
-        self.commit(member, raft.commit())
+        let appended = self.append(member, raft, base + 1, raft.last_index());
+        let committed = appended.and_then(|()| self.commit(member, raft.commit()));
+        self.judge(committed)
     }
 
     /// A step of a running member; cheap, since it comes after every one.
     pub fn on_step(&mut self, member: usize, raft: &Raft) -> Result<(), Failure> {
         self.steps += 1;
         let before = self.logs[member].commit;
-        if raft.commit() < before {
+        if !self.found && raft.commit() < before {
             let text = format!("n{}'s commit index fell from {before} to {}", member + 1, raft.commit());
             return Err(Failure::new("raft-commit-monotonic", text));
         }
@@ -93,17 +110,31 @@ impl RaftChecker {
 
     /// Something happened in a member's Raft, which by now is as given.
     pub fn on_event(&mut self, member: usize, raft: &Raft, event: &RaftEvent) -> Result<(), Failure> {
-        match event {
+        if self.found {
+            return Ok(());
+        }
+        let result = match event {
             RaftEvent::Appended { first, last } => self.append(member, raft, *first, *last),
             RaftEvent::Committed { index } => self.commit(member, *index),
             RaftEvent::BecameLeader { term, .. } => self.lead(member, *term),
-            RaftEvent::Voted { term, candidate, pre: false } => self.vote(member, *term, *candidate),
             RaftEvent::Restored { index } => {
                 self.restore(member, *index);
                 self.commit(member, *index)
             }
             _ => Ok(()),
-        }
+        };
+        self.judge(result)
+    }
+
+    /// A member sends a message.
+    pub fn on_send(&mut self, member: usize, message: &Message) -> Result<(), Failure> {
+        let candidate = match message.body {
+            Body::VoteResp { pre: false, reject: false } => message.to,
+            Body::Vote { pre: false, .. } => message.from,
+            _ => return Ok(()),
+        };
+        let result = self.vote(member, message.term, candidate);
+        if self.found { Ok(()) } else { self.judge(result) }
     }
 
     fn append(&mut self, member: usize, raft: &Raft, first: u64, last: u64) -> Result<(), Failure> {
@@ -193,7 +224,7 @@ impl RaftChecker {
     fn vote(&mut self, member: usize, term: u64, candidate: u64) -> Result<(), Failure> {
         match self.votes.insert((member, term), candidate) {
             Some(other) if other != candidate => {
-                let text = format!("n{} voted in term {term} for {other:x} and for {candidate:x}", member + 1);
+                let text = format!("n{} voted twice in term {term}: for {other:x} and for {candidate:x}", member + 1);
                 Err(Failure::new("raft-vote-once", text))
             }
             _ => Ok(()),

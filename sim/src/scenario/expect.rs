@@ -36,7 +36,20 @@ pub const CAUSES: &[&str] = &[
 
 /// The checks whose failure can be expected.
 pub const CHECKS: &[&str] =
-    &["raft", "linearizable", "serializable", "members-equal", "wal-replay", "liveness", "panic"];
+    &[
+    "raft-election-safety",
+    "raft-vote-once",
+    "raft-log-matching",
+    "raft-leader-completeness",
+    "raft-state-machine-safety",
+    "raft-commit-monotonic",
+    "linearizable",
+    "serializable",
+    "members-equal",
+    "wal-replay",
+    "liveness",
+    "panic",
+];
 
 vocabulary! {
     /// Figures of a run that can be expected.

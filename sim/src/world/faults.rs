@@ -155,8 +155,7 @@ impl World {
                     self.kill(member, *unsynced);
                     let node = &mut self.nodes[usize::from(member)];
                     if let Some(bugs) = bugs_after {
-                        node.bugs =
-                            bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
+                        node.bugs = bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
                     }
                     if *wipe {
                         node.disk.wipe();
@@ -174,7 +173,12 @@ impl World {
                     node.cut_by = number;
                 }
             }
-            Action::Pause { .. } => self.hold_all(first, number, HoldKind::Pause),
+            Action::Pause { .. } => {
+                members_of(first).for_each(|member| {
+                    self.note_aside(self.current, What::Paused(member));
+                });
+                self.hold_all(first, number, HoldKind::Pause);
+            }
             Action::SlowCpu { factor, .. } => self.hold_all(first, number, HoldKind::SlowCpu(*factor)),
             Action::MemoryLimit { bytes, .. } => self.hold_all(first, number, HoldKind::MemoryLimit(*bytes)),
             Action::Partition { in_flight, .. } => {
@@ -321,6 +325,7 @@ impl World {
             && node.paused().is_none()
         {
             node.last_pause = Some((record, self.now));
+            self.note_aside(self.current, What::Resumed(member));
             self.schedule_turn(member);
         }
     }

@@ -137,6 +137,8 @@ pub struct Outcome {
     pub records: Records,
     /// Leaders, figures.
     pub tally: Tally,
+    /// The members by their ids.
+    pub members: BTreeMap<NodeId, NodeIndex>,
     /// Checks that failed on the way.
     pub failures: Vec<Failure>,
     /// A member's panic, if one did.
@@ -354,9 +356,7 @@ impl World {
     fn is_void(&mut self, event: &Event) -> bool {
         match event {
             Event::Deadline(node) => self.deadline_is_void(*node),
-            Event::Disk { node, life, .. }
-            | Event::PowerCut { node, life, .. }
-            | Event::SnapshotSent { node, life, .. } => {
+            Event::Disk { node, life, .. } | Event::PowerCut { node, life, .. } | Event::SnapshotSent { node, life, .. } => {
                 let node = &self.nodes[*node as usize];
                 node.life != *life || !node.is_up()
             }
@@ -401,6 +401,7 @@ impl World {
             restarts: self.restarts,
             tally: self.observer.finish(&self.records, self.now),
             records: self.records,
+            members: self.by_id,
             failures: self.failures,
             panic: self.panic,
             stuck,

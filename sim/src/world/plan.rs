@@ -31,10 +31,7 @@ pub(crate) struct Planned {
 pub(super) enum When {
     At(Nanos),
     /// So long after the condition was met for the `nth` time.
-    Met {
-        condition: Condition,
-        after: Nanos,
-    },
+    Met { condition: Condition, after: Nanos },
 }
 
 /// What a planned fault came to.
@@ -83,7 +80,7 @@ pub(crate) fn expand(scenario: &Scenario, seed: u64) -> Vec<Planned> {
                 let mut at = from + random.within(*every);
                 while at < until {
                     let lasting = lasting(action).map(|range| random.within(range));
-                    add(true, When::At(at), action.clone(), lasting);
+                    add(false, When::At(at), action.clone(), lasting);
                     at += random.within(*every).max(1);
                 }
             }
@@ -221,13 +218,7 @@ pub(super) fn resolve(target: Target, roles: Roles, random: &mut Stream) -> Node
     match target {
         Target::Member(member) => 1 << (member - 1),
         // Without a leader someone has to take its place.
-        Target::Leader => {
-            if leader != 0 {
-                leader
-            } else {
-                one(all, random)
-            }
-        }
+        Target::Leader => if leader != 0 { leader } else { one(all, random) },
         Target::Follower => one(all & !leader, random),
         Target::Followers => all & !leader,
         Target::Random => one(all, random),

@@ -135,7 +135,8 @@ impl World {
         self.nodes[at].obey_holds(self.now, self.costs, own_ppm);
         let member = self.nodes[at].member().expect("invariant: it was just started");
         let mut results = vec![self.raft_checker.on_start(at, member.raft())];
-        if restarted {
+        // What a fault beyond a disk's contract destroyed cannot be promised.
+        if restarted && !self.nodes[at].damaged {
             results.push(self.replay_checker.on_restart(at, member.raft(), &self.raft_checker));
         }
         let applied = member.store().consistent_index();
@@ -239,6 +240,11 @@ impl World {
         let node = &mut self.nodes[at];
         node.busy_until = self.now + effects.cost;
         let leaves = node.busy_until;
+        if effects.cost >= self.scenario.cluster.heartbeat {
+            let cause = node.slow_cpu().unwrap_or(self.current);
+            self.note_aside(cause, What::Overworked { node: index, until: leaves });
+        }
+        let node = &mut self.nodes[at];
         node.deadline = node.clock.world_at(effects.deadline);
         let member = node.member().expect("invariant: only a running member steps");
         let result = self.raft_checker.on_step(at, member.raft());
@@ -306,6 +312,8 @@ impl World {
         if let Some(member) = self.nodes[at].member() {
             self.replay_checker.on_send(at, &message, member.raft());
         }
+        let result = self.raft_checker.on_send(at, &message);
+        self.fail(result);
         let Some(&to) = self.by_id.get(&message.to) else { return };
         let kind = Kind::of(&message);
         if kind == Kind::Snapshot {

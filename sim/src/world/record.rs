@@ -50,6 +50,12 @@ pub enum What {
     DiskDone { node: NodeIndex, failed: bool },
     /// A member's raft loop lost `count` ticks. The cause is the disk operation, pause or slow CPU that held it up.
     TicksDropped { node: NodeIndex, count: u32, why: Held },
+    /// A member's process stands still; the cause is the pause.
+    Paused(NodeIndex),
+    /// It goes on.
+    Resumed(NodeIndex),
+    /// A member's CPU is busy until `until`, longer than a heartbeat; the cause is the slow CPU.
+    Overworked { node: NodeIndex, until: Nanos },
     /// A member began to campaign.
     Campaigned { node: NodeIndex, term: u32, pre: bool, cause: CampaignCause },
     /// A member granted a vote (or pre-vote).

@@ -269,3 +269,4 @@ impl std::fmt::Debug for Tasks {
         f.debug_struct("Tasks").field("tasks", &self.tasks.len()).finish_non_exhaustive()
     }
 }
+

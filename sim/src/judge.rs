@@ -1,0 +1,391 @@
+//! From a run to its verdict: every check, every expectation, the cause of every change of leader.
+
+use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
+use crate::check::{Budget, Violation, serializable};
+use crate::explain::{self, Explainer};
+use crate::report::{
+    CheckReport, CheckResult, ClientFigures, ExpectationReport, FailureReport, LeaderChangeReport, Report, Verdict,
+};
+use crate::run::{self, thread_cpu_time};
+use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance};
+use crate::world::random::Stream;
+use crate::world::{Options, Outcome, digest};
+use seedbed::time::Nanos;
+use std::collections::BTreeMap;
+
+/// A judged run, with what it was judged from.
+#[derive(Debug)]
+pub struct Judged {
+    /// What it came to.
+    pub report: Report,
+    /// What was run.
+    pub scenario: Scenario,
+    /// What the world left; `None` if the harness itself failed.
+    pub outcome: Option<Outcome>,
+}
+
+/// Resolves one arm of a scenario for a seed, switches `bugs` on, runs it, and judges it.
+pub fn judge(
+    file: &ScenarioFile,
+    arm: Option<&str>,
+    seed: u64,
+    bugs: &[BugSwitch],
+    options: Options,
+) -> Result<Judged, ScenarioError> {
+    let mut swarm = Stream::new(seed, "swarm");
+    let mut scenario = file.resolve(arm, &mut |n| swarm.below(n))?;
+    scenario.cluster.bugs.extend(bugs);
+    let mut report = blank(file, &scenario, arm, seed, bugs);
+    let outcome = match run::run(&scenario, seed, options) {
+        Err(message) => {
+            report.verdict = Verdict::Broken;
+            report.failures.push(FailureReport { check: "harness".into(), text: message, operations: Vec::new() });
+            report.signature = Some(format!("harness · {}", report.failures[0].text));
+            None
+        }
+        Ok(ran) => {
+            let began = thread_cpu_time();
+            fill(&mut report, &scenario, &ran.outcome);
+            report.cpu_s = (ran.cpu + thread_cpu_time() - began) as f64 / 1e9;
+            Some(ran.outcome)
+        }
+    };
+    report.exit = report.verdict.exit();
+    Ok(Judged { report, scenario, outcome })
+}
+
+/// One report over all arms of a scenario: digests in order, figures added up, the lowest exit code that is not 0.
+pub fn combine(arms: Vec<Report>) -> Report {
+    let mut whole = arms.first().expect("invariant: a scenario has an arm").clone();
+    if arms.len() == 1 {
+        return whole;
+    }
+    let worst = arms.iter().filter(|arm| arm.exit != 0).min_by_key(|arm| arm.exit).unwrap_or(&arms[0]);
+    (whole.verdict, whole.exit, whole.signature) = (worst.verdict, worst.exit, worst.signature.clone());
+    let mut folded = digest::Digest::default();
+    arms.iter().for_each(|arm| folded.fold(&arm.digest));
+    whole.digest = folded.value();
+    whole.arm = None;
+    whole.simulated_s = arms.iter().map(|arm| arm.simulated_s).sum();
+    whole.cpu_s = arms.iter().map(|arm| arm.cpu_s).sum();
+    whole.events = arms.iter().map(|arm| arm.events).sum();
+    whole.leader_changes = arms.iter().map(|arm| arm.leader_changes).sum();
+    whole.leader_changes_detail = arms.iter().flat_map(|arm| arm.leader_changes_detail.clone()).collect();
+    whole.failures = arms.iter().flat_map(|arm| arm.failures.clone()).collect();
+    whole.checks = arms.iter().flat_map(|arm| arm.checks.clone()).collect();
+    whole.expectations = arms.iter().flat_map(|arm| arm.expectations.clone()).collect();
+    // What an arm expected to fail is no failure of the whole.
+    let failed = arms.iter().filter(|arm| arm.exit != 0).flat_map(|arm| arm.failed_checks.clone());
+    whole.failed_checks = failed.collect();
+    whole.failed_checks.dedup();
+    whole.observations = BTreeMap::new();
+    whole.replay = format!("seedbed run {} --seed {}", whole.path, whole.seed);
+    whole.arms = arms;
+    whole
+}
+
+fn blank(file: &ScenarioFile, scenario: &Scenario, arm: Option<&str>, seed: u64, bugs: &[BugSwitch]) -> Report {
+    let named = |switch: &BugSwitch| match switch.member {
+        Some(member) => format!("{}@n{member}", switch.bug.info().name),
+        None => switch.bug.info().name.to_owned(),
+    };
+    let mut replay = format!("seedbed run {} --seed {seed}", file.file());
+    if let Some(arm) = arm {
+        replay += &format!(" --arm {arm}");
+    }
+    for bug in bugs {
+        replay += &format!(" --bug {}", named(bug));
+    }
+    Report {
+        scenario: scenario.name.clone(),
+        path: file.file().to_owned(),
+        arm: arm.map(str::to_owned),
+        seed,
+        bugs: scenario.cluster.bugs.iter().map(named).collect(),
+        verdict: Verdict::Passed,
+        exit: 0,
+        digest: 0,
+        simulated_s: 0.0,
+        cpu_s: 0.0,
+        events: 0,
+        leader_changes: 0,
+        leader_changes_detail: Vec::new(),
+        failed_checks: Vec::new(),
+        failures: Vec::new(),
+        checks: Vec::new(),
+        expectations: Vec::new(),
+        observations: BTreeMap::new(),
+        clients: ClientFigures::default(),
+        signature: None,
+        replay,
+        arms: Vec::new(),
+    }
+}
+
+fn fill(report: &mut Report, scenario: &Scenario, outcome: &Outcome) {
+    report.digest = outcome.digest;
+    report.simulated_s = outcome.ended_at as f64 / 1e9;
+    report.events = outcome.events;
+    report.leader_changes_detail = leader_changes(scenario, outcome);
+    report.leader_changes = report.leader_changes_detail.len() as u64;
+    report.clients = clients(outcome);
+    report.observations = observations(report, outcome);
+    let mut judge = Checks { scenario, outcome, report };
+    judge.all();
+    decide(report, scenario, outcome);
+}
+
+/// The checks of one run.
+struct Checks<'a> {
+    scenario: &'a Scenario,
+    outcome: &'a Outcome,
+    report: &'a mut Report,
+}
+
+impl Checks<'_> {
+    fn all(&mut self) {
+        let wanted = &self.scenario.check;
+        if wanted.raft {
+            let names: Vec<_> = self.failed(|check| check.starts_with("raft-"));
+            self.line("raft", names, format!("{} steps", self.outcome.raft_steps));
+        }
+        if wanted.linearizable {
+            self.linearizable();
+        }
+        if wanted.serializable {
+            self.serializable();
+        }
+        if wanted.members_equal {
+            let names = self.failed(|check| check == "members-equal");
+            self.line("members-equal", names, format!("{} states compared", self.outcome.compared));
+        }
+        if wanted.wal_replay {
+            let names = self.failed(|check| check == "wal-replay");
+            self.line("wal-replay", names, format!("{} restarts", self.outcome.replays));
+        }
+        if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
+            let names = self.failed(|check| check == "liveness");
+            let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
+            let detail = after.map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
+            self.line("liveness", names, detail);
+        }
+        if let Some(message) = &self.outcome.panic {
+            self.fail("panic", message.clone(), Vec::new());
+            self.line("panic", vec!["panic".into()], "a member panicked".into());
+        }
+    }
+
+    /// Takes over what failed on the way and is one of these.
+    fn failed(&mut self, which: impl Fn(&str) -> bool) -> Vec<String> {
+        let failed: Vec<_> = self.outcome.failures.iter().filter(|failure| which(failure.check)).collect();
+        failed.iter().for_each(|failure| self.fail(failure.check, failure.text.clone(), Vec::new()));
+        failed.iter().map(|failure| failure.check.to_owned()).collect()
+    }
+
+    fn linearizable(&mut self) {
+        let budget = Budget {
+            steps: self.scenario.check.budget_steps,
+            memo_bytes: (self.scenario.check.budget_mib << 20) as usize,
+        };
+        let operations = self.outcome.history.operations.len();
+        match linearizable::check(&self.outcome.history, budget) {
+            Linearizable::Linearizable { by } => {
+                let by = match by {
+                    Prover::Witness => "witness",
+                    Prover::Search => "search",
+                };
+                self.line("linearizable", Vec::new(), format!("{by}, {operations} operations"));
+            }
+            Linearizable::NotLinearizable(violation) => {
+                self.violated("linearizable", &violation);
+                self.line("linearizable", vec!["linearizable".into()], format!("{operations} operations"));
+            }
+            Linearizable::Undecided { why } => {
+                self.check("linearizable", CheckResult::Undecided, why);
+            }
+        }
+    }
+
+    fn serializable(&mut self) {
+        match serializable::check(&self.outcome.history, &self.outcome.restarts) {
+            Ok(reads) => self.line("serializable", Vec::new(), format!("{reads} reads")),
+            Err(violation) => {
+                self.violated("serializable", &violation);
+                self.line("serializable", vec!["serializable".into()], String::new());
+            }
+        }
+    }
+
+    fn violated(&mut self, check: &str, violation: &Violation) {
+        let text = violation.to_string();
+        let lines = violation.lines(&self.outcome.history);
+        self.fail(check, text, lines);
+        if self.report.signature.is_none() {
+            self.report.signature = Some(format!("{check} · {}", violation.rule.name()));
+        }
+    }
+
+    fn fail(&mut self, check: &str, text: String, operations: Vec<String>) {
+        self.report.failures.push(FailureReport { check: check.to_owned(), text, operations });
+    }
+
+    fn line(&mut self, name: &str, failed: Vec<String>, detail: String) {
+        let result = match failed.is_empty() {
+            true => CheckResult::Passed,
+            false if self.scenario.tolerance == Tolerance::Exceeded => CheckResult::BeyondTolerance,
+            false => CheckResult::Failed,
+        };
+        self.report.failed_checks.extend(failed);
+        self.check(name, result, detail);
+    }
+
+    fn check(&mut self, name: &str, result: CheckResult, detail: String) {
+        self.report.checks.push(CheckReport { name: name.to_owned(), result, detail });
+    }
+}
+
+/// The verdict: what failed, and whether that was expected.
+fn decide(report: &mut Report, scenario: &Scenario, outcome: &Outcome) {
+    expectations(report, scenario);
+    let judged = scenario.tolerance != Tolerance::Exceeded;
+    let wanted = scenario.expect.violation.as_deref();
+    let surprising: Vec<&str> =
+        report.failed_checks.iter().map(String::as_str).filter(|check| Some(*check) != wanted).collect();
+    let unmet = report.expectations.iter().any(|expectation| !expectation.met);
+    let undecided = report.checks.iter().any(|check| check.result == CheckResult::Undecided);
+    report.verdict = if outcome.stuck.is_some() {
+        Verdict::Broken
+    } else if judged && surprising.iter().any(|check| !matches!(*check, "liveness" | "panic")) {
+        Verdict::Unsafe
+    } else if judged && surprising.contains(&"liveness") {
+        Verdict::NoProgress
+    } else if surprising.contains(&"panic") {
+        Verdict::Panicked
+    } else if unmet {
+        Verdict::Unexpected
+    } else if undecided {
+        Verdict::Undecided
+    } else {
+        Verdict::Passed
+    };
+    if let Some(stuck) = &outcome.stuck {
+        report.failures.push(FailureReport { check: "harness".into(), text: stuck.clone(), operations: Vec::new() });
+    }
+    if report.verdict == Verdict::Passed {
+        report.signature = None;
+    } else if report.signature.is_none() || surprising.first() != Some(&"linearizable") {
+        report.signature = Some(signature(report, &surprising));
+    }
+}
+
+/// What failures of a kind have in common: the check, and its message without its numbers.
+fn signature(report: &Report, surprising: &[&str]) -> String {
+    if let Some(check) = surprising.first() {
+        let failure = report.failures.iter().find(|failure| failure.check == **check);
+        let text: String = failure.map_or("", |failure| &failure.text).chars().take(160).collect();
+        return format!("{check} · {}", without_numbers(&text));
+    }
+    match report.expectations.iter().find(|expectation| !expectation.met) {
+        Some(expectation) => format!("expect · {}", expectation.expected),
+        None => format!("{:?}", report.verdict).to_lowercase(),
+    }
+}
+
+fn without_numbers(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !word.chars().any(|c| c.is_ascii_digit()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn expectations(report: &mut Report, scenario: &Scenario) {
+    let mut expected = Vec::new();
+    for (observation, comparison) in &scenario.expect.observations {
+        let seen = report.observations.get(observation.name()).copied().unwrap_or(0.0);
+        expected.push(ExpectationReport {
+            expected: format!("{} {comparison}", observation.name()),
+            seen: trim(seen),
+            met: comparison.check(seen),
+        });
+    }
+    if let Some(cause) = &scenario.expect.cause {
+        let chain = report.leader_changes_detail.first().map(|change| &change.cause);
+        let kinds: Vec<&str> = chain.map(|steps| steps.iter().map(|step| step.kind).collect()).unwrap_or_default();
+        expected.push(ExpectationReport {
+            expected: format!("cause = {cause}"),
+            seen: if kinds.is_empty() { "no change of leader".into() } else { kinds.join(" → ") },
+            met: kinds.contains(&cause.as_str()),
+        });
+    }
+    if let Some(violation) = &scenario.expect.violation {
+        let failed = &report.failed_checks;
+        expected.push(ExpectationReport {
+            expected: format!("violation = {violation}"),
+            seen: if failed.is_empty() { "none".into() } else { failed.join(", ") },
+            met: failed.contains(violation),
+        });
+    }
+    report.expectations = expected;
+}
+
+/// A figure with three decimals, without trailing zeros.
+fn trim(figure: f64) -> String {
+    let text = format!("{figure:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn leader_changes(scenario: &Scenario, outcome: &Outcome) -> Vec<LeaderChangeReport> {
+    let cluster = &scenario.cluster;
+    let explainer = Explainer::new(outcome, cluster.members, cluster.heartbeat, cluster.election);
+    let mut since = outcome.tally.first_leader.map_or(0, |(at, ..)| at);
+    let changes = outcome.tally.leader_changes.iter().map(|change| {
+        let cause = explainer.explain(change, since);
+        since = change.at;
+        let advice = explain::advice(cause.first().map_or("", |step| step.kind), &cause);
+        LeaderChangeReport {
+            at: change.at as f64 / 1e9,
+            from: explain::name(change.from),
+            to: explain::name(change.to),
+            term: change.term,
+            leaderless_s: change.at.saturating_sub(change.leaderless_from) as f64 / 1e9,
+            cause,
+            advice: advice.to_owned(),
+        }
+    });
+    changes.collect()
+}
+
+fn clients(outcome: &Outcome) -> ClientFigures {
+    use crate::check::history::Outcome as Ended;
+    let operations = &outcome.history.operations;
+    let count = |wanted: fn(&Ended) -> bool| operations.iter().filter(|op| wanted(&op.outcome)).count() as u64;
+    let mut took: Vec<Nanos> = operations.iter().filter_map(|op| Some(op.ret()? - op.call)).collect();
+    took.sort_unstable();
+    ClientFigures {
+        requests: operations.len() as u64,
+        ok: count(|ended| matches!(ended, Ended::Ok { .. })),
+        unknown: count(|ended| matches!(ended, Ended::Unknown)),
+        failed: count(|ended| matches!(ended, Ended::Failed)),
+        retried: outcome.retries,
+        slowest_s: took.last().copied().unwrap_or(0) as f64 / 1e9,
+        median_s: took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9,
+    }
+}
+
+fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f64> {
+    let leaderless = report.leader_changes_detail.iter().map(|change| change.leaderless_s);
+    let tally = &outcome.tally;
+    let figure = |observation: &Observation| match observation {
+        Observation::LeaderChanges => report.leader_changes as f64,
+        Observation::LeaderlessS => leaderless.clone().fold(0.0, f64::max),
+        Observation::LeaderlessTotalS => leaderless.clone().sum(),
+        Observation::FinalTerm => tally.final_term as f64,
+        Observation::Campaigns => tally.campaigns as f64,
+        Observation::Ok => report.clients.ok as f64,
+        Observation::Unknown => report.clients.unknown as f64,
+        Observation::Failed => report.clients.failed as f64,
+        Observation::Crashes => tally.crashes as f64,
+        Observation::SnapshotsSent => tally.snapshots_sent as f64,
+        Observation::SlowestS => report.clients.slowest_s,
+        Observation::Events => report.events as f64,
+    };
+    Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()
+}
