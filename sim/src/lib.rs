@@ -7,6 +7,7 @@ compile_error!(
      unset RUSTFLAGS and RUSTDOCFLAGS, which replace that setting"
 );
 
+pub mod capsule;
 pub mod check;
 pub mod cli;
 mod explain;
@@ -14,4 +15,7 @@ pub mod judge;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod story;
+pub mod sweep;
+pub mod watch;
 pub mod world;

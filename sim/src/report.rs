@@ -1,7 +1,7 @@
 //! What a run comes to, as data: the object that `run --json` prints, and what the story is told from.
 
 use crate::world::digest::hex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A judged run of one arm; or, with `arms`, of all of them.
@@ -58,7 +58,7 @@ pub struct Report {
 }
 
 /// A run's end in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every check and expectation holds.

@@ -29,7 +29,7 @@ mod net;
 mod node;
 mod observe;
 pub mod plan;
-mod process;
+pub(crate) mod process;
 pub mod random;
 pub mod record;
 mod requests;

@@ -13,15 +13,15 @@ use serde::{Deserialize, Serialize};
 
 /// A fault as it will happen.
 #[derive(Clone, Debug)]
-pub(super) struct Planned {
+pub(crate) struct Planned {
     /// Its number in the plan.
     pub(super) number: u16,
     /// The fault of the file that it comes from.
-    pub(super) source: usize,
+    pub(crate) source: usize,
     /// Whether it is one of a nemesis's.
     pub(super) random: bool,
     pub(super) when: When,
-    pub(super) action: Action,
+    pub(crate) action: Action,
     /// How long it lasts; `None`: until everything is healed, or it has no end of its own.
     pub(super) lasting: Option<Nanos>,
 }
@@ -52,8 +52,9 @@ pub struct Resolved {
     pub members: Vec<Vec<u8>>,
 }
 
-/// Expands the scenario's faults.
-pub(super) fn expand(scenario: &Scenario, seed: u64) -> Vec<Planned> {
+/// Expands the scenario's faults. It is a function of its arguments alone, so that a story can ask again what a fault
+/// was.
+pub(crate) fn expand(scenario: &Scenario, seed: u64) -> Vec<Planned> {
     let mut plan = Vec::new();
     for (source, fault) in scenario.faults.iter().enumerate() {
         let mut random = Stream::new(seed, &format!("faults/{source}"));

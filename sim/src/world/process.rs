@@ -62,11 +62,13 @@ fn bugs_of(scenario: &Scenario, number: u8) -> BugSet {
 }
 
 fn peers(scenario: &Scenario) -> Vec<Peer> {
-    let peer = |number: u8| {
-        let peer_urls = vec![format!("http://n{number}:2380")];
-        Peer { id: ids::member_id(&peer_urls, "seedbed", None), name: format!("n{number}"), peer_urls }
-    };
     (1..=scenario.cluster.members).map(peer).collect()
+}
+
+/// The member nK as its cluster knows it.
+pub(crate) fn peer(number: u8) -> Peer {
+    let peer_urls = vec![format!("http://n{number}:2380")];
+    Peer { id: ids::member_id(&peer_urls, "seedbed", None), name: format!("n{number}"), peer_urls }
 }
 
 /// The scenario's cost table, as the member takes it.

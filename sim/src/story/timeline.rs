@@ -1,0 +1,346 @@
+//! What happened, a line each: the records of a run, sifted.
+//!
+//! A run leaves a record of every event; a person wants the few that changed something. In the usual telling these are
+//! starts, leaders, faults, deaths, and campaigns that came to nothing (folded, since a lonely member campaigns again and
+//! again). In the full telling no fold is made, and votes, followers, lost ticks and the ends of faults are told too.
+
+use super::faults;
+use super::words::{count, counted, length, listed, member, moment};
+use crate::scenario::Scenario;
+use crate::world::plan::{self, Planned};
+use crate::world::record::{Held, Kind, Lost, NodeIndex, Record, RecordId, What};
+use crate::world::{Outcome, Resolved};
+use seedbed::raft::{CampaignCause, NodeId, Role, StepDownCause};
+use seedbed::time::Nanos;
+use std::collections::BTreeMap;
+
+/// What a row is about, which decides its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// A new leader.
+    Leader,
+    /// Something breaks.
+    Fault,
+    /// The rest.
+    Plain,
+}
+
+/// A line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// When.
+    pub(super) at: Nanos,
+    /// What, in two or three words.
+    pub(super) what: String,
+    /// The particulars.
+    pub(super) detail: String,
+    /// Its colour.
+    pub(super) tone: Tone,
+}
+
+/// The rows of a run. `full`: leave nothing out that a record tells of the members.
+pub(super) fn rows(scenario: &Scenario, seed: u64, outcome: &Outcome, full: bool) -> Vec<Row> {
+    let members = usize::from(scenario.cluster.members);
+    let mut teller = Teller {
+        scenario,
+        outcome,
+        full,
+        plan: plan::expand(scenario, seed),
+        resolved: outcome.plan.iter().map(|resolved| (resolved.number, resolved)).collect(),
+        names: (1..=scenario.cluster.members).map(|n| (crate::world::process::peer(n).id, n - 1)).collect(),
+        members: vec![MemberState::default(); members],
+        rows: Vec::new(),
+    };
+    for (_, record) in outcome.records.iter() {
+        teller.tell(record);
+    }
+    teller.finish()
+}
+
+/// What the teller remembers of a member.
+#[derive(Clone, Debug, Default)]
+struct MemberState {
+    /// When its process went away.
+    gone: Option<Nanos>,
+    /// The row of its stepping down, until it follows someone.
+    deposed: Option<usize>,
+    /// Campaigns without an end yet.
+    campaigns: Option<Campaigns>,
+}
+
+/// Campaigns of one member after one another that nobody won.
+#[derive(Clone, Debug)]
+struct Campaigns {
+    first_at: Nanos,
+    last_at: Nanos,
+    /// Real ones, and the terms of the first and the last.
+    real: u64,
+    terms: (u32, u32),
+    /// Rehearsals (PreVote).
+    pre: u64,
+    cause: CampaignCause,
+}
+
+struct Teller<'a> {
+    scenario: &'a Scenario,
+    outcome: &'a Outcome,
+    full: bool,
+    plan: Vec<Planned>,
+    resolved: BTreeMap<u16, &'a Resolved>,
+    names: BTreeMap<NodeId, NodeIndex>,
+    members: Vec<MemberState>,
+    rows: Vec<Row>,
+}
+
+impl Teller<'_> {
+    fn row(&mut self, at: Nanos, tone: Tone, what: impl Into<String>, detail: impl Into<String>) {
+        self.rows.push(Row { at, what: what.into(), detail: detail.into(), tone });
+    }
+
+    /// A row that only the full story has.
+    fn aside(&mut self, at: Nanos, what: impl Into<String>, detail: impl Into<String>) {
+        if self.full {
+            self.row(at, Tone::Plain, what, detail);
+        }
+    }
+
+    fn tell(&mut self, record: &Record) {
+        let at = record.at;
+        match record.what {
+            What::Started(node) => self.started(at, node),
+            What::BecameLeader { node, term, votes } => self.leads(at, node, term, votes),
+            What::Follows { node, term, leader } => self.follows(at, node, term, leader),
+            What::SteppedDown { node, role, term, cause } => self.steps_down(at, node, role, term, cause),
+            What::Campaigned { node, term, pre, cause } => self.campaigns(at, node, term, pre, cause),
+            What::Voted { node, term, candidate, pre } if node != candidate => {
+                let what = if pre { "would vote" } else { "votes" };
+                self.aside(at, format!("{} {what}", member(node)), format!("for {}, term {term}", member(candidate)));
+            }
+            What::Crashed(node) => self.crashed(at, node, record.cause),
+            What::Stopped(node) => self.stopped(at, node, record.cause),
+            What::FaultBegan(number) => self.fault_began(at, number),
+            What::FaultEnded(number) => self.fault_ended(at, number),
+            What::Operated(number) => {
+                let operation = self.scenario.operations.get(usize::from(number));
+                let detail = operation.map(|operation| faults::operation(&operation.action)).unwrap_or_default();
+                self.row(at, Tone::Plain, "operator", detail);
+            }
+            What::TicksDropped { node, count, why } => {
+                let why = match why {
+                    Held::Disk => "its WAL save was out",
+                    Held::Pause => "it stood still",
+                    Held::SlowCpu => "its CPU was busy",
+                };
+                let detail = format!("{}: {why}", counted(u64::from(count), "tick", "ticks"));
+                self.aside(at, format!("{} loses", member(node)), detail);
+            }
+            What::Delivered { from, to, kind: Kind::Snapshot, .. } => {
+                self.row(at, Tone::Plain, "snapshot", format!("from {} to {}", member(from), member(to)));
+            }
+            What::Lost { from, to, kind: Kind::Snapshot, why } => {
+                let why = match why {
+                    Lost::Cut | Lost::CutInFlight => "the link is cut",
+                    Lost::Loss => "the network loses it",
+                    Lost::Down => "nobody is there",
+                };
+                self.aside(at, "snapshot", format!("from {} to {} is lost: {why}", member(from), member(to)));
+            }
+            What::Healed => {
+                self.row(at, Tone::Plain, "healed", "every fault ends, every member runs");
+            }
+            _ => {}
+        }
+    }
+
+    fn started(&mut self, at: Nanos, node: NodeIndex) {
+        if at > 0 {
+            let gone = self.members[usize::from(node)].gone.take();
+            let detail = gone.map(|gone| format!("after {} away", length(at - gone))).unwrap_or_default();
+            self.row(at, Tone::Plain, format!("{} starts", member(node)), detail);
+        } else if node == 0 {
+            let detail = self.cluster();
+            self.row(0, Tone::Plain, "start", detail);
+        }
+    }
+
+    fn cluster(&self) -> String {
+        let cluster = &self.scenario.cluster;
+        let names: Vec<String> = (0..cluster.members).map(member).collect();
+        let on = |on| if on { "on" } else { "off" };
+        let quorum = if cluster.check_quorum { "" } else { ", CheckQuorum off" };
+        format!(
+            "{}, {} profile (heartbeat {}, election {}, PreVote {}{quorum})",
+            names.join(" "),
+            cluster.profile.name().replace('-', " "),
+            length(cluster.heartbeat),
+            length(cluster.election),
+            on(cluster.pre_vote),
+        )
+    }
+
+    fn leads(&mut self, at: Nanos, node: NodeIndex, term: u32, votes: u16) {
+        // The campaign that it won is not one that came to nothing.
+        if let Some(campaigns) = &mut self.members[usize::from(node)].campaigns
+            && campaigns.real > 0
+            && campaigns.terms.1 == term
+        {
+            campaigns.real -= 1;
+            campaigns.terms.1 = campaigns.terms.1.saturating_sub(1).max(campaigns.terms.0);
+        }
+        (0..self.members.len()).for_each(|other| self.flush_campaigns(other));
+        let voters: Vec<String> = (0..16).filter(|bit| votes & (1 << bit) != 0).map(member).collect();
+        let detail = format!("term {term}, votes {}", voters.join(" "));
+        self.row(at, Tone::Leader, format!("{} leads", member(node)), detail);
+    }
+
+    fn follows(&mut self, at: Nanos, node: NodeIndex, term: u32, leader: NodeIndex) {
+        self.flush_campaigns(usize::from(node));
+        let what = format!("{} follows", member(node));
+        let whom = format!("{}, term {term}", member(leader));
+        match self.members[usize::from(node)].deposed.take() {
+            // It gave up and follows in the same step: one line is enough.
+            Some(row) if self.rows[row].at == at => {
+                let row = &mut self.rows[row];
+                row.what = what;
+                row.detail = format!("{whom}; {}", row.detail);
+            }
+            Some(_) => self.row(at, Tone::Plain, what, whom),
+            None => self.aside(at, what, whom),
+        }
+    }
+
+    fn steps_down(&mut self, at: Nanos, node: NodeIndex, role: Role, term: u32, cause: StepDownCause) {
+        let why = match cause {
+            StepDownCause::QuorumLost => "no majority answered for an election timeout (CheckQuorum)".to_owned(),
+            StepDownCause::HigherTerm { from } => format!("a message of {} had a higher term", self.name(from)),
+            StepDownCause::LeaderOfTerm { leader } => format!("{} won this term", self.name(leader)),
+            StepDownCause::Refused => "a majority refused".to_owned(),
+        };
+        if role == Role::Leader {
+            self.members[usize::from(node)].deposed = Some(self.rows.len());
+            let detail = format!("led term {term} until now: {why}");
+            self.row(at, Tone::Plain, format!("{} steps down", member(node)), detail);
+        } else {
+            self.aside(at, format!("{} gives up", member(node)), format!("its campaign for term {term}: {why}"));
+        }
+    }
+
+    fn campaigns(&mut self, at: Nanos, node: NodeIndex, term: u32, pre: bool, cause: CampaignCause) {
+        if self.full {
+            let what = if pre { "asks around" } else { "campaigns" };
+            let detail = format!("for term {term}: {}", campaign_cause(cause));
+            return self.row(at, Tone::Plain, format!("{} {what}", member(node)), detail);
+        }
+        let campaigns = &mut self.members[usize::from(node)].campaigns;
+        let campaigns = campaigns.get_or_insert(Campaigns {
+            first_at: at,
+            last_at: at,
+            real: 0,
+            terms: (term, term),
+            pre: 0,
+            cause,
+        });
+        campaigns.last_at = at;
+        if pre {
+            campaigns.pre += 1;
+            return;
+        }
+        if cause == CampaignCause::PreVoteWon {
+            campaigns.pre = campaigns.pre.saturating_sub(1);
+        }
+        if campaigns.real == 0 {
+            campaigns.terms.0 = term;
+        }
+        campaigns.real += 1;
+        campaigns.terms.1 = term;
+    }
+
+    /// Tells a member's campaigns that nobody won, as one row, at the time of the first.
+    fn flush_campaigns(&mut self, index: usize) {
+        let Some(campaigns) = self.members[index].campaigns.take() else { return };
+        let name = member(index as NodeIndex);
+        let until = match campaigns.last_at {
+            last if last > campaigns.first_at => format!(", the last at {}", moment(last)),
+            _ => String::new(),
+        };
+        let cause = campaign_cause(campaigns.cause);
+        let (what, detail) = match campaigns.real {
+            0 if campaigns.pre == 0 => return,
+            0 if campaigns.pre == 1 => ("asks around", format!("and gets no majority of pre-votes: {cause}")),
+            0 => (
+                "asks around",
+                format!("{} times without a majority of pre-votes{until}: {cause}", count(campaigns.pre)),
+            ),
+            1 => ("campaigns", format!("in vain for term {}: {cause}", campaigns.terms.0)),
+            n => {
+                let (first, last) = campaigns.terms;
+                ("campaigns", format!("{} times in vain, terms {first} to {last}{until}: {cause}", count(n)))
+            }
+        };
+        self.row(campaigns.first_at, Tone::Plain, format!("{name} {what}"), detail);
+    }
+
+    fn crashed(&mut self, at: Nanos, node: NodeIndex, cause: RecordId) {
+        self.flush_campaigns(usize::from(node));
+        let state = &mut self.members[usize::from(node)];
+        state.gone = Some(at);
+        state.deposed = None;
+        // A crash that its fault's row already tells needs no other.
+        if !matches!(self.outcome.records.get(cause).what, What::FaultBegan(_)) {
+            self.row(at, Tone::Fault, format!("{} dies", member(node)), "its power goes off, or its memory runs out");
+        }
+    }
+
+    fn stopped(&mut self, at: Nanos, node: NodeIndex, cause: RecordId) {
+        self.members[usize::from(node)].gone = Some(at);
+        let why = match self.outcome.records.get(cause).what {
+            What::DiskDone { failed: true, .. } => "by itself: its disk failed under the WAL",
+            _ => "by itself: its disk failed, or a snapshot cannot be read",
+        };
+        self.row(at, Tone::Fault, format!("{} stops", member(node)), why);
+    }
+
+    fn fault_began(&mut self, at: Nanos, number: u16) {
+        let members = self.scenario.cluster.members;
+        let (Some(planned), Some(resolved)) = (self.plan.get(usize::from(number)), self.resolved.get(&number)) else {
+            return;
+        };
+        let text = faults::fault(&planned.action, resolved, members);
+        let name = self.scenario.faults.get(planned.source).and_then(|fault| fault.name.as_ref());
+        let text = name.map_or(text.clone(), |name| format!("{text} ({name})"));
+        self.row(at, Tone::Fault, "fault", text);
+    }
+
+    fn fault_ended(&mut self, at: Nanos, number: u16) {
+        let Some(planned) = self.plan.get(usize::from(number)) else { return };
+        let resolved = self.resolved.get(&number).copied();
+        let text = faults::ended(&planned.action, resolved, self.scenario.cluster.members);
+        self.aside(at, "fault ends", text);
+    }
+
+    fn name(&self, id: NodeId) -> String {
+        self.names.get(&id).map_or_else(|| format!("{id:x}"), |index| member(*index))
+    }
+
+    fn finish(mut self) -> Vec<Row> {
+        (0..self.members.len()).for_each(|index| self.flush_campaigns(index));
+        if let Some(at) = self.outcome.alive_at {
+            let every: Vec<String> = (0..self.scenario.cluster.members).map(member).collect();
+            let detail = format!("a write through {} was acknowledged", listed(&every));
+            self.row(at, Tone::Plain, "alive", detail);
+        }
+        // Folded rows were written when the fold was complete.
+        self.rows.sort_by_key(|row| row.at);
+        self.rows
+    }
+}
+
+fn campaign_cause(cause: CampaignCause) -> String {
+    match cause {
+        CampaignCause::Timeout { silent_ticks, timeout_ticks } => {
+            format!("heard no leader for {silent_ticks} ticks (its timeout: {timeout_ticks})")
+        }
+        CampaignCause::PreVoteWon => "a majority would vote for it".to_owned(),
+        CampaignCause::Transfer => "its leader told it to".to_owned(),
+    }
+}
