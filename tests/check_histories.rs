@@ -41,7 +41,9 @@ fn histories_of_others_get_the_verdicts_of_others() {
             Verdict::Undecided { spent } => panic!("{}: undecided, out of {spent:?}", columns[0]),
         }
         // The readers saw what others saw in the file, not less.
-        assert_eq!((operations.to_string(), unreturned.to_string()), (columns[4].into(), columns[5].into()), "{row}");
+        for (seen, column) in [(operations, 4), (unreturned, 5)] {
+            assert!(columns[column].is_empty() || columns[column] == seen.to_string(), "{row}: {seen}");
+        }
         judged += 1;
     }
     assert!(judged > 0, "an empty table proves nothing");
@@ -136,7 +138,8 @@ fn keys_are_judged_for_themselves_and_values_may_hold_anything() {
 fn a_history_without_operations_is_empty() {
     let noise = "INFO  jepsen.core - Setting up\nERROR jepsen.core - cluster failed to start\n\tat clojure.lang\n";
     let nemesis = "INFO  jepsen.util - :nemesis\t:info\t:start\tnil\n";
-    for text in ["", " \n\n", noise, nemesis, "{:process :nemesis, :type :info, :f :start}"] {
+    let others = "WARN  org.eclipse.jetty - no leader\n";
+    for text in ["", " \n\n", noise, others, nemesis, "{:process :nemesis, :type :info, :f :start}"] {
         assert_eq!(judge(text).verdict, Verdict::Empty, "{text}");
     }
 }
@@ -148,6 +151,7 @@ fn what_is_no_history_is_not_recognised() {
         "# README\njepsen/*.log: `INFO jepsen.util - <proc>\\t:<invoke|ok|fail|info>\\t…`\n",
         "{\"process\": 0, \"type\": \"invoke\"}",
         "{:deps {jepsen/jepsen {:mvn/version \"0.3\"}}}",
+        "INFO: see jepsen.io - it says INFO - nothing\n",
         "\u{0}\u{1}\u{2}",
     ] {
         assert_eq!(foreign::recognise(text.as_bytes()), None, "{text}");

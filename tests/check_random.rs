@@ -180,16 +180,20 @@ fn brute_force(history: &History) -> bool {
         .iter()
         .filter(|operation| !matches!(operation.input, Input::GetSerializable { .. }))
         .filter(|operation| operation.outcome != Outcome::Failed)
-        .map(|operation| (operation.call, operation.ret(), operation))
+        .map(|operation| {
+            // A put that was applied took place, answered or not.
+            let applied = matches!(operation.input, Input::Put { .. }) && operation.applied.is_some();
+            (operation.call, operation.ret().or(applied.then_some(u64::MAX)), operation)
+        })
         .collect();
-    // Somebody else is known to have made this revision.
+    // Somebody else is known to have made this revision, or was seen to be applied at it.
     let taken = |revision: i64| {
         ops.iter().any(|(_, _, operation)| match &operation.outcome {
             Outcome::Ok { revision: made, output, .. } => {
                 *made == revision
                     && matches!(output, Output::Put | Output::Deleted(1..) | Output::Cas { succeeded: true })
             }
-            _ => operation.applied == Some(revision) && matches!(operation.input, Input::Put { .. }),
+            _ => operation.applied == Some(revision) && operation.input.is_write(),
         })
     };
     explained(&ops, &mut vec![false; ops.len()], &Naive::new(), &|before, operation| {
@@ -208,7 +212,7 @@ fn brute_force(history: &History) -> bool {
 fn mutate(history: &mut History, at: usize, what: u8, by: u8) {
     let count = history.operations.len();
     let operation = &mut history.operations[at % count];
-    let delta = if by % 2 == 0 { 1 } else { -1 };
+    let delta = if by.is_multiple_of(2) { 1 } else { -1 };
     match (what, &mut operation.outcome) {
         (0, Outcome::Ok { ret, .. }) => *ret = operation.call + u64::from(by),
         (1, Outcome::Ok { ret, .. }) => operation.call = ret.saturating_sub(u64::from(by)),
@@ -225,7 +229,7 @@ fn mutate(history: &mut History, at: usize, what: u8, by: u8) {
         },
         (5, outcome) => {
             *outcome = Outcome::Unknown;
-            if by % 2 == 0 {
+            if by.is_multiple_of(2) {
                 operation.applied = None;
             }
         }
@@ -247,6 +251,41 @@ proptest! {
         prop_assert_eq!(witness::check(&history), Ok(()));
         prop_assert_eq!(store_search::search(&history, Budget::default()), Found::Linearizable);
         prop_assert!(serializable::check(&history, &[]).is_ok());
+    }
+}
+
+proptest! {
+    /// A damaged file is judged or refused, but it is no reason to panic.
+    #[test]
+    fn damaged_files_do_not_panic(
+        turns in turns(4),
+        damage in vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4u8), 1..6),
+    ) {
+        for text in [register_log(&turns).0, kv_history(&turns, false).0] {
+            let mut bytes = text.into_bytes();
+            for (at, from, how) in &damage {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = b"\"\\[]{}: \n\xff09ab;#"[from.index(16)],
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.truncate(at + 1),
+                    _ => {
+                        let byte = bytes[from.index(bytes.len())];
+                        bytes.insert(at, byte);
+                    }
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'{');
+                }
+            }
+            for format in [Format::Jepsen, Format::Kv] {
+                let _ = foreign::recognise(&bytes);
+                if let Err(error) = foreign::judge(&bytes, format, Budget::default()) {
+                    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+                    prop_assert!((1..=lines).contains(&error.at.line), "{}:{}", error.at.line, error.at.column);
+                }
+            }
+        }
     }
 }
 

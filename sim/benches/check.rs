@@ -29,8 +29,8 @@ fn jepsen(c: &mut Criterion) {
     });
 }
 
-/// A right history: `count` operations by 50 clients on 10,000 keys, a tenth of the writes unanswered, each operation
-/// overlapping with about 50 others.
+/// A right history: `count` operations by 50 clients on 10,000 keys, each overlapping with about 50 others. A tenth of the
+/// writes is unanswered, and one operation in a hundred is lost on its way.
 fn history(count: u64) -> History {
     let keys: Vec<Bytes> = (0..10_000).map(|key| Bytes::from(format!("registry/pods/{key:05}"))).collect();
     let mut state: Vec<Option<Kv>> = vec![None; keys.len()];
@@ -47,6 +47,19 @@ fn history(count: u64) -> History {
         let kind = draw(10);
         let value = Bytes::from(format!("value {number}"));
         let old_revision = slot.as_ref().map_or(0, |kv| kv.mod_revision);
+        let instant = 1_000_000 + number * 20;
+        let client = (number % 50) as u32;
+        let asked = |input| Operation {
+            client,
+            member: (client % 5) as u8,
+            call: instant - number * 7919 % 1000,
+            input,
+            outcome: Outcome::Unknown,
+            applied: None,
+        };
+        if draw(100) == 0 {
+            return asked(Input::Put { key, value });
+        }
         let mut write = |slot: &mut Option<Kv>, value: &Bytes| {
             revision += 1;
             let (create_revision, version) = slot.as_ref().map_or((revision, 0), |kv| (kv.create_revision, kv.version));
@@ -69,15 +82,13 @@ fn history(count: u64) -> History {
             }
             _ => (Input::Get { key }, Output::Get(slot.clone())),
         };
-        let instant = 1_000_000 + number * 20;
         let applied = input.is_write().then_some(revision);
         let outcome = if applied.is_some() && draw(10) == 0 {
             Outcome::Unknown
         } else {
             Outcome::Ok { ret: instant + draw(1000), revision, output }
         };
-        let client = (number % 50) as u32;
-        Operation { client, member: (client % 5) as u8, call: instant - draw(1000), input, outcome, applied }
+        Operation { outcome, applied, ..asked(input) }
     });
     History { operations: operations.collect() }
 }
@@ -94,14 +105,18 @@ fn million(c: &mut Criterion) {
     group.bench_function("search", |b| {
         b.iter(|| assert_eq!(store_search::search(black_box(&history), Budget::default()), Found::Linearizable));
     });
-    // The last answer is wrong, so that the search has to go all the way back before it may say no.
+    // The last value that was read is wrong, so that the search has to go all the way back before it may say no.
     let mut wrong = history;
-    let last = wrong.operations.iter().rposition(|operation| operation.made_revision()).unwrap();
-    if let Outcome::Ok { revision, .. } = &mut wrong.operations[last].outcome {
-        *revision -= 1;
-    }
+    let last = wrong.operations.iter_mut().rev().find_map(|operation| match &mut operation.outcome {
+        Outcome::Ok { output: Output::Get(Some(kv)), .. } => Some(kv),
+        _ => None,
+    });
+    last.unwrap().version += 1;
     group.bench_function("search refutes", |b| {
-        b.iter(|| assert!(matches!(store_search::search(&wrong, Budget::default()), Found::NotLinearizable { .. })));
+        b.iter(|| match store_search::search(black_box(&wrong), Budget::default()) {
+            Found::NotLinearizable { stuck } => stuck,
+            other => panic!("{other:?}"),
+        });
     });
     group.finish();
 }

@@ -1,6 +1,6 @@
 //! The history checkers: does what the clients saw follow from a store that does one thing after another?
 //!
-//! **What.** A run of the world leaves a [`History`](history::History): who asked what when, and what was answered. Two
+//! **What.** A run of the world leaves a [`History`]: who asked what when, and what was answered. Two
 //! properties are judged, one a file:
 //! - [`linearizable`]: every operation seems to happen at one instant between its call and its return (Herlihy and Wing,
 //!   1990; lesson 8). Reads, writes, compare-and-swaps and lists.
@@ -8,12 +8,12 @@
 //!
 //! **How.** Deciding linearizability is NP-complete in general: public checkers were seen to take 40 GB for one history. But
 //! etcd numbers its states, and the world watches them being applied. So the [`witness`] verifies the one order that the
-//! numbers give, in O(n log n), a million operations in about a second; only if that order fails does the search
+//! numbers give, in O(n log n), a million operations in a fifth of a second; only if that order fails does the search
 //! ([`wgl`], led over etcd's own store by [`store_search`]) look for another, under a budget of steps and bytes. The answer
 //! has three values; "undecided" never passes for "yes".
 //!
 //! Below both lie the sequential specification of etcd (`store`) and the commit order (`order`). What is wrong with a
-//! history is said by a [`Violation`](violation::Violation): a rule, the operations that show it, a sentence.
+//! history is said by a [`Violation`]: a rule, the operations that show it, a sentence.
 //!
 //! **Against what.** A checker that cannot fail is worth nothing. Each rule has a wrong history that it must reject; random
 //! histories are judged by the witness, by the search and by trying every permutation, which must agree; and the

@@ -1,13 +1,14 @@
 //! The search over etcd's own histories.
 //!
 //! The model is the whole store, and revisions keep the search narrow: an answer with revision *r* fits only a store at
-//! *r* (one that made *r*: a store at *r* − 1), so everything that was answered has nearly one place. What the world saw applied
-//! is evidence like an answer: it pins an unanswered write to its revision. Only writes that nobody knows anything about
-//! are free, and they are tried only at revisions that nothing else accounts for.
+//! *r* (for the write that made *r*: a store at *r* − 1), so everything that was answered has nearly one place. What the
+//! world saw applied is evidence like an answer: it pins an unanswered write to its revision, and demands a place for a
+//! put. Only writes that nobody knows anything about are free, and they are tried only at revisions that nothing else
+//! accounts for.
 
-use super::history::{History, Input, Outcome};
+use super::history::{History, Input, Operation, Outcome};
 use super::keys::Keys;
-use super::order::{Part, Place, commit_order};
+use super::order::{Part, commit_order};
 use super::store::{Change, Slot, Store, Undo};
 use super::wgl::{self, Budget, Found, Interval, Model, Probe};
 use xxhash_rust::xxh3::xxh3_128;
@@ -24,10 +25,9 @@ pub fn search(history: &History, budget: Budget) -> Found {
         .filter(|(_, operation)| match operation.outcome {
             Outcome::Ok { .. } => !matches!(operation.input, Input::GetSerializable { .. }),
             Outcome::Failed => false,
-            // With every revision accounted for, a write that nobody saw has no place.
-            Outcome::Unknown => operation.input.is_write() && (operation.applied.is_some() || revisions.has_gaps()),
+            Outcome::Unknown => operation.input.is_write() && revisions.may_be_made_by(operation),
         })
-        .map(|(index, operation)| Interval { call: operation.call, ret: operation.ret(), op: index as u32 })
+        .map(|(index, operation)| Interval { call: operation.call, ret: end(operation), op: index as u32 })
         .collect();
     let mut model = StoreModel { history, store: Store::new(history, &keys), slots_fingerprint: 0, revisions };
     match wgl::search(&mut model, &ops, budget).0 {
@@ -36,30 +36,54 @@ pub fn search(history: &History, budget: Budget) -> Found {
     }
 }
 
-/// Which revisions are accounted for: made by an answered write, or by an unanswered put that the world saw.
+/// When an operation has taken place, if it must have: an unanswered put that was applied did so, at some time. (An
+/// unanswered delete or compare that was applied may have changed nothing.)
+fn end(operation: &Operation) -> Option<u64> {
+    let must = operation.applied.is_some() && matches!(operation.input, Input::Put { .. });
+    operation.ret().or(must.then_some(u64::MAX))
+}
+
+/// Which revisions the evidence accounts for. Both lists ascend.
 struct Revisions {
-    /// Ascending; the first is 2 in a history without gaps, for nothing made revision 1.
+    /// Made by an answered write, or by an unanswered put that the world saw.
     made: Vec<i64>,
+    /// Made, or perhaps made by an unanswered delete or compare that the world saw.
+    claimed: Vec<i64>,
     /// The highest revision in any evidence.
     highest: i64,
 }
 
 impl Revisions {
     fn of(history: &History) -> Self {
-        let order = commit_order(history, |input| !matches!(input, Input::GetSerializable { .. }));
-        let highest = order.last().map_or(1, |place| place.revision);
-        let is_made = |place: &&Place| place.part == Part::Made && place.revision > 1;
-        let mut made: Vec<i64> = order.iter().filter(is_made).map(|place| place.revision).collect();
-        made.dedup();
-        Revisions { made, highest }
+        let mut revisions = Revisions { made: Vec::new(), claimed: Vec::new(), highest: 1 };
+        for place in commit_order(history, |input| !matches!(input, Input::GetSerializable { .. })) {
+            revisions.highest = place.revision.max(1);
+            // Nothing made the first revision, whatever somebody claims.
+            if place.part != Part::Saw && place.revision > 1 {
+                revisions.claimed.push(place.revision);
+                if place.part == Part::Made {
+                    revisions.made.push(place.revision);
+                }
+            }
+        }
+        revisions.claimed.dedup();
+        revisions.made.dedup();
+        revisions
     }
 
-    fn has_gaps(&self) -> bool {
-        (self.made.len() as i64) < self.highest - 1
-    }
-
+    /// Whether a write that nobody saw may have made `revision`.
     fn is_gap(&self, revision: i64) -> bool {
-        revision <= self.highest && self.made.binary_search(&revision).is_err()
+        revision <= self.highest && self.claimed.binary_search(&revision).is_err()
+    }
+
+    /// Whether an unanswered write may have a place: those that have none would stand in the way of every step.
+    fn may_be_made_by(&self, operation: &Operation) -> bool {
+        match (operation.applied, &operation.input) {
+            (Some(_), Input::Put { .. }) => true,
+            // If another made the revision at which it was applied, it changed nothing.
+            (Some(applied), _) => self.made.binary_search(&applied).is_err(),
+            (None, _) => (self.claimed.len() as i64) < self.highest - 1,
+        }
     }
 }
 

@@ -15,8 +15,8 @@
 //!   (A write that happens to leave *this* state as it is may be needed later; it stays a choice.)
 //! - **One state, with undo.** The model is led forward and back, never cloned.
 //! - **Fingerprints.** The memo keeps 128 bits of a configuration, not the configuration (hash compaction, as in Spin).
-//!   Two of 10⁷ configurations collide with a probability of about 10⁻²⁵; a collision could turn a yes into a no, never a no into
-//!   a yes. In return the memory of a search is bounded by a count.
+//!   Among 10⁷ configurations two collide with a probability of about 10⁻²⁵; a collision could turn a yes into a no,
+//!   never a no into a yes. In return the memory of a search is bounded by a count.
 //!
 //! The problem is NP-complete: a search has a [`Budget`], and the answer has three values.
 
@@ -49,7 +49,8 @@ pub trait Model {
 pub enum Probe {
     /// Its answer is not the one that it would get.
     Refused,
-    /// Its answer fits, and no order is lost if it is placed at once: it cannot change any state.
+    /// Its answer fits, this state stays, and no order is lost if it is placed at once. So it is with a read, which
+    /// changes no state; a model may know of others.
     Free,
     /// Its answer fits, and this state stays.
     Unchanged,

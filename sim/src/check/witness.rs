@@ -1,12 +1,12 @@
 //! The witness: one order, verified.
 //!
 //! To prove a history linearizable it is enough to show one order of its operations that
-//! - obeys the sequential specification: every answer is the one that the [store](super::store) gives at that place;
+//! - obeys the sequential specification: every answer is the one that the store (`store.rs`) gives at that place;
 //! - obeys real time: nothing is placed after an operation that was asked only when it had already returned.
 //!
-//! The [commit order](super::order) is such an order unless something is wrong, and both properties take one pass over
-//! it: O(n log n) with the sorting. Real time needs only the latest call seen so far: an operation that returned before
-//! it came too early for whatever made that call.
+//! The commit order (`order.rs`) is such an order unless something is wrong, and both properties take one pass over it:
+//! O(n log n) with the sorting. Real time needs only the latest call seen so far: an operation that returned before it
+//! came too early for whatever made that call.
 
 use super::history::{History, Input};
 use super::keys::Keys;

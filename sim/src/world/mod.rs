@@ -169,6 +169,9 @@ pub struct Outcome {
     pub retries: u64,
 }
 
+/// A busy cluster writes a record about so often.
+const RECORD_EVERY: Nanos = 500_000;
+
 /// More events than this at one moment, and something loops.
 const EVENTS_AT_ONE_MOMENT: u64 = 1_000_000;
 
@@ -253,7 +256,7 @@ impl World {
             events: 0,
             heap: EventHeap::new(),
             current: 0,
-            records: Records::new(),
+            records: Records::new((scenario.duration / RECORD_EVERY) as usize),
             digest: Digest::default(),
             nodes: process::nodes(&scenario, seed),
             by_id: BTreeMap::new(),

@@ -170,8 +170,11 @@ pub struct Records {
 }
 
 impl Records {
-    pub(crate) fn new() -> Records {
-        Records { all: vec![Record { at: 0, cause: 0, what: What::Start }] }
+    /// Room for `expected` records: growing a vector of megabytes costs more than the records.
+    pub(crate) fn new(expected: usize) -> Records {
+        let mut all = Vec::with_capacity(expected);
+        all.push(Record { at: 0, cause: 0, what: What::Start });
+        Records { all }
     }
 
     pub(crate) fn push(&mut self, at: Nanos, cause: RecordId, what: What) -> RecordId {

@@ -49,13 +49,26 @@ pub(super) fn recognise(text: &str) -> bool {
     text.lines().any(|line| is_logged(line) || history_message(line).is_some())
 }
 
-/// `INFO  jepsen.util - …`, perhaps behind a timestamp: a level in capitals, then soon a dotted logger.
+/// `INFO  jepsen.core - …`, perhaps behind a date and a time: a level in capitals, then soon a dotted logger.
 fn is_logged(line: &str) -> bool {
     const LEVELS: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
     let mut fields = line.split_whitespace();
-    // A date and a time may stand in front.
+    let mut logger = "";
+    // A thread's name in brackets may stand between the two, with blanks in it.
     fields.by_ref().take(3).any(|field| LEVELS.contains(&field))
-        && fields.take(4).any(|field| field.starts_with("jepsen.") || field.starts_with("knossos."))
+        && fields.take(6).any(|field| match field {
+            "-" => is_dotted(logger),
+            _ => {
+                logger = field;
+                field.strip_suffix(':').is_some_and(is_dotted)
+            }
+        })
+}
+
+fn is_dotted(name: &str) -> bool {
+    let is_part =
+        |part: &str| !part.is_empty() && part.chars().all(|char| char.is_alphanumeric() || "-_$".contains(char));
+    name.contains('.') && name.split('.').all(is_part)
 }
 
 /// The part of a line that is a history's, and its byte offset.
