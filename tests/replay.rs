@@ -39,8 +39,7 @@ fn following_its_own_plan_a_run_is_the_same() {
     let mut compared = 0;
     for file in scenarios() {
         let arms = file.arms();
-        let arms: Vec<Option<&str>> =
-            if arms.is_empty() { vec![None] } else { arms.into_iter().map(Some).collect() };
+        let arms: Vec<Option<&str>> = if arms.is_empty() { vec![None] } else { arms.into_iter().map(Some).collect() };
         for arm in arms {
             for seed in 0..SEEDS {
                 let run = |follow| {
