@@ -103,7 +103,8 @@ fn shards_have_every_run_once() {
     }
     let mut whole: Vec<String> =
         whole["runs"].as_array().expect("runs").iter().map(|run| run["digest"].to_string()).collect();
-    (whole.sort(), parts.sort());
+    whole.sort();
+    parts.sort();
     assert_eq!(whole, parts);
 }
 

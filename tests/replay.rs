@@ -1,43 +1,23 @@
 //! Replays: a run that follows its own resolved plan is the same run, for every shipped scenario; a trace names the event
 //! at which two runs part.
 
+mod support;
+
 use seedbed_sim::capsule::Capsule;
 use seedbed_sim::judge::judge;
 use seedbed_sim::scenario::ScenarioFile;
 use seedbed_sim::watch::{Comparison, Together, TraceFile, section};
-use seedbed_sim::world::Options;
+use seedbed_sim::world::{Options, Perturb};
 use std::fs;
-use std::path::{Path, PathBuf};
+use support::shipped;
 
 /// Seeds of each scenario and arm.
 const SEEDS: u64 = 3;
 
-fn scenarios() -> Vec<ScenarioFile> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let mut folders = vec![root];
-    let mut files: Vec<PathBuf> = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "toml") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    assert!(files.len() >= 20, "only {} scenarios were found", files.len());
-    let parse = |path: &PathBuf| {
-        let text = fs::read_to_string(path).expect("UTF-8");
-        ScenarioFile::parse(&path.display().to_string(), &text).expect("shipped scenarios are right")
-    };
-    files.iter().map(parse).collect()
-}
-
 #[test]
 fn following_its_own_plan_a_run_is_the_same() {
     let mut compared = 0;
-    for file in scenarios() {
+    for file in shipped() {
         let arms = file.arms();
         let arms: Vec<Option<&str>> = if arms.is_empty() { vec![None] } else { arms.into_iter().map(Some).collect() };
         for arm in arms {
@@ -131,13 +111,13 @@ fn a_kept_trace_names_the_event_at_which_runs_part() {
         let run = judge(&file, None, 1, &[], options).expect("it resolves");
         (run, findings.difference())
     };
-    let (same, difference) = compare(false);
+    let (same, difference) = compare(None);
     assert_eq!(difference, None);
     let capsule = Capsule::of(&first, &file, &[]).expect("there is an outcome");
     let same = same.outcome.expect("it ends");
     assert_eq!(capsule.parted(&same.checkpoints, same.events, same.digest), None);
 
-    let (other, difference) = compare(true);
+    let (other, difference) = compare(Some(Perturb::Draw));
     let difference = difference.expect("one number more was drawn");
     let (kept, seen) = (difference.kept.expect("a line"), difference.seen.expect("a line"));
     assert_ne!(kept, seen);
