@@ -107,11 +107,9 @@ impl Error {
             Error::FutureRevision => Code::OutOfRange,
             Error::ProposalDropped => Code::Unknown,
             Error::NotLeader | Error::BadLeaderTransferee => Code::FailedPrecondition,
-            Error::LeaderChanged
-            | Error::Timeout
-            | Error::TimeoutLeaderFail
-            | Error::NoLeader
-            | Error::Stopped => Code::Unavailable,
+            Error::LeaderChanged | Error::Timeout | Error::TimeoutLeaderFail | Error::NoLeader | Error::Stopped => {
+                Code::Unavailable
+            }
         }
     }
 

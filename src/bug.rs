@@ -85,7 +85,7 @@ impl Bug {
                 summary: "a vote is answered before the hard state that records it is durable",
                 scenario: "scenarios/bugs/vote-not-durable.toml",
                 check: "raft-vote-once",
-                seeds_to_find: 1,
+                seeds_to_find: 2,
             },
             Bug::ReadindexNoTermCommit => BugInfo {
                 name: "readindex-no-term-commit",

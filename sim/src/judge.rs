@@ -166,7 +166,8 @@ impl Checks<'_> {
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
-            let detail = after.map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
+            let detail = after
+                .map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
             self.line("liveness", names, detail);
         }
         if let Some(message) = &self.outcome.panic {

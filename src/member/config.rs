@@ -106,7 +106,8 @@ pub struct Costs {
 
 impl Costs {
     /// Rough figures for one core of a server.
-    pub const SERVER: Costs = Costs { step: 4_000, propose: 8_000, append: 1_000, apply: 12_000, read: 10_000, kib: 1_000 };
+    pub const SERVER: Costs =
+        Costs { step: 4_000, propose: 8_000, append: 1_000, apply: 12_000, read: 10_000, kib: 1_000 };
 
     /// The same work on a CPU that is `factor` times slower.
     #[must_use]

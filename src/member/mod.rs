@@ -36,7 +36,7 @@ pub use start::StartError;
 use crate::api::{Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, FileName};
 use crate::mvcc::Store;
-use crate::pb::etcdserverpb::ResponseHeader;
+use crate::pb::etcdserverpb::{DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse};
 use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
 use crate::wal::Wal;
@@ -101,8 +101,7 @@ impl Member {
         self.run_read_loop(now, fx);
         self.run_raft_loop(now, fx);
         self.expire_requests(now, fx);
-        if let Some(reason) = &fx.stop {
-            debug_assert!(!reason.to_string().is_empty());
+        if fx.stop.is_some() {
             self.stopped = true;
             return;
         }
@@ -110,12 +109,7 @@ impl Member {
     }
 
     fn next_deadline(&self, now: Now) -> Nanos {
-        let wanted = [
-            self.raft_loop.next_tick,
-            self.apply.wake_at(),
-            self.reads.wake_at(),
-            self.writes.wake_at(),
-        ];
+        let wanted = [self.raft_loop.next_tick, self.apply.wake_at(), self.reads.wake_at(), self.writes.wake_at()];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
     }
@@ -219,12 +213,10 @@ impl std::fmt::Debug for Member {
 /// Adds the header that only the member knows.
 fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
     match response {
-        Response::Range(response) => Response::Range(crate::pb::etcdserverpb::RangeResponse { header, ..response }),
-        Response::Put(response) => Response::Put(crate::pb::etcdserverpb::PutResponse { header, ..response }),
-        Response::DeleteRange(response) => {
-            Response::DeleteRange(crate::pb::etcdserverpb::DeleteRangeResponse { header, ..response })
-        }
-        Response::Txn(response) => Response::Txn(crate::pb::etcdserverpb::TxnResponse { header, ..response }),
+        Response::Range(response) => Response::Range(RangeResponse { header, ..response }),
+        Response::Put(response) => Response::Put(PutResponse { header, ..response }),
+        Response::DeleteRange(response) => Response::DeleteRange(DeleteRangeResponse { header, ..response }),
+        Response::Txn(response) => Response::Txn(TxnResponse { header, ..response }),
         Response::MoveLeader => Response::MoveLeader,
     }
 }

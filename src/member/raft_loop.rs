@@ -143,11 +143,11 @@ impl Member {
     }
 
     fn save_finished(&mut self, mut ready: Ready, fx: &mut Effects) {
-        if let Some(snapshot) = ready.snapshot.take() {
-            if let Err(error) = self.install_snapshot(&snapshot, fx) {
-                fx.stop = Some(StopReason::Snapshot(error.to_string()));
-                return;
-            }
+        if let Some(snapshot) = ready.snapshot.take()
+            && let Err(error) = self.install_snapshot(&snapshot, fx)
+        {
+            fx.stop = Some(StopReason::Snapshot(error.to_string()));
+            return;
         }
         self.send(ready.messages_after_save, fx);
         self.raft.advance();
@@ -175,4 +175,3 @@ impl Member {
         self.raft_loop.saving.as_ref().and_then(|saving| saving.awaited.last().copied())
     }
 }
-

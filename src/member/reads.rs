@@ -44,7 +44,7 @@ struct Batch {
 impl ReadLoop {
     /// `id` and `start` make the loop's numbers its own: the leader sees those of all members and of their restarts.
     pub(super) fn new(id: NodeId, start: Nanos) -> ReadLoop {
-        let next_ctx = id << 48 | (start / MILLISECOND & ((1 << 40) - 1)) << 8 | 1;
+        let next_ctx = (id << 48) | (((start / MILLISECOND) & ((1 << 40) - 1)) << 8) | 1;
         ReadLoop { next_ctx, ..ReadLoop::default() }
     }
 

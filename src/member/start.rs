@@ -35,7 +35,9 @@ pub enum StartError {
     #[error(transparent)]
     Wal(#[from] WalError),
     /// Log and snapshot cannot be a member's state.
-    #[error("{dir}: {error}; entries that this member promised to hold are lost: remove it from the cluster and add it anew")]
+    #[error(
+        "{dir}: {error}; entries that this member promised to hold are lost: remove it from the cluster and add it anew"
+    )]
     Log {
         /// The log's directory.
         dir: &'static str,
@@ -43,7 +45,9 @@ pub enum StartError {
         error: RecoverError,
     },
     /// The log begins after entry 1, and no snapshot reaches up to it.
-    #[error("no usable snapshot in {dir}: {reason}; restore the file, or remove this member from the cluster and add it anew")]
+    #[error(
+        "no usable snapshot in {dir}: {reason}; restore the file, or remove this member from the cluster and add it anew"
+    )]
     NoSnapshot {
         /// The snapshots' directory.
         dir: &'static str,
@@ -168,7 +172,8 @@ fn recover(
     let is_marked = |term, index| marks.iter().any(|mark| (mark.term, mark.index) == (term, index));
     let newest = snap::load_newest(disk, is_marked);
     let from = newest.snapshot.as_ref().map(|snapshot| &snapshot.meta);
-    let from = from.map_or(walpb::Snapshot { index: 0, term: 0 }, |meta| walpb::Snapshot { index: meta.index, term: meta.term });
+    let from = from
+        .map_or(walpb::Snapshot { index: 0, term: 0 }, |meta| walpb::Snapshot { index: meta.index, term: meta.term });
     let recovered = wal::recover(disk, wal_config, from, &mut OpSink::new(&mut fx.disk, next_op));
     let recovery = match recovered {
         Err(_) if !newest.skipped.is_empty() => return Err(no_snapshot(&newest.skipped)),

@@ -31,8 +31,8 @@ impl Writes {
     /// Numbers are etcd's: two bytes of the member's id, five of the time in ms, one to count with; so they do not
     /// collide between members, nor with those that the member gave before it was restarted.
     pub(super) fn new(config: &Config, now: Now) -> Writes {
-        let time = now.wall / MILLISECOND & ((1 << 40) - 1);
-        let next_number = config.id << 48 | time << 8;
+        let time = (now.wall / MILLISECOND) & ((1 << 40) - 1);
+        let next_number = (config.id << 48) | (time << 8);
         Writes {
             next_number,
             pending: BTreeMap::new(),

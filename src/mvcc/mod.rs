@@ -138,7 +138,8 @@ impl Store {
 
 fn record(key: &[u8], value: &Bytes) -> Result<(Revision, KeyValue), RestoreError> {
     let error = |expected| RestoreError::Record { key: key.iter().map(|b| format!("{b:02x}")).collect(), expected };
-    let at = Revision::decode(key).ok_or_else(|| error("a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone"))?;
+    let at =
+        Revision::decode(key).ok_or_else(|| error("a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone"))?;
     let kv = KeyValue::decode(value.clone()).map_err(|_| error("an mvccpb.KeyValue"))?;
     Ok((at, kv))
 }

@@ -60,12 +60,14 @@ impl ReplayChecker {
         // A leader of a later term may have cut the entry off; then the log ends with entries of that term.
         if index >= raft.first_index() && found != Some(term) && raft.last_term() <= term {
             let found = found.map_or("nothing".to_owned(), |term| format!("one of term {term}"));
-            let text = format!("n{name} acknowledged entry {index} of term {term}; after the crash it has {found} there");
+            let text =
+                format!("n{name} acknowledged entry {index} of term {term}; after the crash it has {found} there");
             return Err(Failure::new("wal-replay", text));
         }
         let kept = raft.term() > vote_term || (raft.term() == vote_term && raft.vote() == candidate);
         if !kept {
-            let text = format!("n{name} voted for {candidate:x} in term {vote_term}; after the crash it knows nothing of it");
+            let text =
+                format!("n{name} voted for {candidate:x} in term {vote_term}; after the crash it knows nothing of it");
             return Err(Failure::new("wal-replay", text));
         }
         for at in raft.first_index()..=raft.commit() {
@@ -73,7 +75,8 @@ impl ReplayChecker {
             if let Some(other) = committed.committed_term(at)
                 && own != Some(other)
             {
-                let text = format!("n{name} read back an entry {at} of term {own:?}; committed was one of term {other}");
+                let text =
+                    format!("n{name} read back an entry {at} of term {own:?}; committed was one of term {other}");
                 return Err(Failure::new("wal-replay", text));
             }
         }

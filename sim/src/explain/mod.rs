@@ -223,9 +223,7 @@ pub(crate) fn advice(root: &str, chain: &[CauseStep]) -> &'static str {
         }
         "crash" | "stopped" => "nothing prevents it: a leader that is gone has to be replaced",
         "pause" | "slow-cpu" => "PreVote would not have helped; CPU of its own or a longer election timeout would",
-        "isolation" | "partition" | "mute" => {
-            "the switch was needed: a leader that nobody hears cannot lead"
-        }
+        "isolation" | "partition" | "mute" => "the switch was needed: a leader that nobody hears cannot lead",
         "deaf" | "quorum-lost" => "the switch was needed, and CheckQuorum made it",
         "higher-term" => "PreVote would have prevented it: a rehearsal changes no terms",
         "loss" | "delay" => "a longer election timeout would have helped: ten round trips at least",

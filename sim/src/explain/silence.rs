@@ -80,7 +80,14 @@ impl Explainer<'_> {
         });
         let (at, kind, what) = gone.next_back()?;
         let text = format!("{} {what} at {}", name(talker), seconds(at));
-        Some(Evidence { kind, at, member: talker, text, weight: self.beats(at, window.to) + 1, talker_was_silent: true })
+        Some(Evidence {
+            kind,
+            at,
+            member: talker,
+            text,
+            weight: self.beats(at, window.to) + 1,
+            talker_was_silent: true,
+        })
     }
 
     /// The talker's raft loop stood still: its disk, a pause, or a CPU too slow.
@@ -135,7 +142,8 @@ impl Explainer<'_> {
             Evidence { kind: "pause", at, member: talker, text, weight, talker_was_silent: true }
         });
         let cpu = cpu.map(|(at, weight)| {
-            let text = format!("{}'s CPU was too slow for its work: what came at {} had to wait", name(talker), seconds(at));
+            let text =
+                format!("{}'s CPU was too slow for its work: what came at {} had to wait", name(talker), seconds(at));
             Evidence { kind: "slow-cpu", at, member: talker, text, weight, talker_was_silent: true }
         });
         self.heaviest([disk, pause, cpu])
@@ -196,7 +204,11 @@ impl Explainer<'_> {
             "crash" => format!("{listener} was not there to hear {talker}"),
             kind => {
                 let began = self.records.get(cause).at;
-                format!("{} from {}: {total} messages from {talker} to {listener} were lost", phrase(kind), seconds(began))
+                format!(
+                    "{} from {}: {total} messages from {talker} to {listener} were lost",
+                    phrase(kind),
+                    seconds(began)
+                )
             }
         };
         // Appends are lost beside heartbeats: weigh by the time, not by the count alone.
@@ -232,9 +244,7 @@ impl Explainer<'_> {
     /// The kind of the fault whose beginning a record is.
     fn fault(&self, id: RecordId) -> Option<&str> {
         match self.records.get(id).what {
-            What::FaultBegan(number) => {
-                self.faults.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind)
-            }
+            What::FaultBegan(number) => self.faults.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind),
             _ => None,
         }
     }

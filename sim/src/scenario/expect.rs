@@ -35,8 +35,7 @@ pub const CAUSES: &[&str] = &[
 ];
 
 /// The checks whose failure can be expected.
-pub const CHECKS: &[&str] =
-    &[
+pub const CHECKS: &[&str] = &[
     "raft-election-safety",
     "raft-vote-once",
     "raft-log-matching",

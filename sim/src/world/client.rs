@@ -8,8 +8,8 @@ use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
 use bytes::Bytes;
 use seedbed::api::{Code, Request, Response};
 use seedbed::pb::etcdserverpb::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, compare,
-    request_op,
+    Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    compare, request_op,
 };
 use seedbed::pb::mvccpb::KeyValue;
 use seedbed::time::{MILLISECOND, Nanos};

@@ -14,6 +14,20 @@ pub(crate) struct Digest {
     folded: u64,
     room: Vec<u8>,
     checkpoints: Vec<Checkpoint>,
+    perturb: Option<Perturb>,
+    /// What [`Perturb::Swap`] folds in late.
+    held_back: Option<Vec<u8>>,
+}
+
+/// A change to what is folded in, so that tests can see the digest fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Perturb {
+    /// Draws one number more from the network's stream before the run.
+    Draw,
+    /// Exchanges the folding of this number with the next one.
+    Swap(u64),
+    /// Flips a bit of the last byte of the folding of this number.
+    Byte(u64),
 }
 
 /// The digest after so many foldings.
@@ -36,13 +50,43 @@ impl Digest {
     pub(crate) fn fold(&mut self, what: &impl Hash) {
         self.room.clear();
         what.hash(&mut Bytes(&mut self.room));
+        if self.perturb.is_some() && self.perturb() {
+            return;
+        }
         self.value = xxh3_64_with_seed(&self.room, self.value);
         self.folded += 1;
     }
 
+    /// A digest that is made to differ.
+    pub(crate) fn perturbed(perturb: Option<Perturb>) -> Digest {
+        Digest { perturb, ..Digest::default() }
+    }
+
+    /// Carries the perturbation out. Says whether what is in the room is held back.
+    fn perturb(&mut self) -> bool {
+        if let Some(late) = self.held_back.take() {
+            self.value = xxh3_64_with_seed(&self.room, self.value);
+            self.folded += 1;
+            self.room = late;
+            return false;
+        }
+        match self.perturb {
+            Some(Perturb::Swap(number)) if number == self.folded => {
+                self.held_back = Some(self.room.clone());
+                self.perturb = Some(Perturb::Draw);
+                return true;
+            }
+            Some(Perturb::Byte(number)) if number == self.folded => {
+                *self.room.last_mut().expect("invariant: every folding has bytes") ^= 1;
+            }
+            _ => {}
+        }
+        false
+    }
+
     /// Keeps a checkpoint if one is due.
     pub(crate) fn checkpoint(&mut self, event: u64, at_ns: u64) {
-        if self.folded / CHECKPOINT_EVERY >= self.checkpoints.len() as u64 + 1 {
+        if self.folded / CHECKPOINT_EVERY > self.checkpoints.len() as u64 {
             self.checkpoints.push(Checkpoint { event, at_ns, digest: self.value });
         }
     }

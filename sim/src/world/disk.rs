@@ -236,7 +236,9 @@ impl SimDisk {
         let is_write = matches!(op.action, Action::Write { .. } | Action::Create | Action::Truncate { .. });
         let is_sync = matches!(op.action, Action::Sync);
         let over = match &op.action {
-            Action::Write { data, .. } => self.profile.size_bytes.is_some_and(|size| self.used() + data.len() as u64 > size),
+            Action::Write { data, .. } => {
+                self.profile.size_bytes.is_some_and(|size| self.used() + data.len() as u64 > size)
+            }
             _ => false,
         };
         if is_write && (self.faults.full || over) {
@@ -370,14 +372,10 @@ impl SimDisk {
             WalOrSnap::Snap => "/snap/",
         };
         let files = self.live.iter().filter(|(name, _)| name.contains(part));
-        let files: Vec<_> = files.map(|(_, &inode)| (inode, self.inodes[inode as usize].live.data.len() as u64)).collect();
+        let files: Vec<_> =
+            files.map(|(_, &inode)| (inode, self.inodes[inode as usize].live.data.len() as u64)).collect();
         let files: Vec<_> = files.into_iter().filter(|(_, len)| *len > 0).collect();
         (!files.is_empty()).then(|| *self.random.pick(&files))
-    }
-
-    /// Bytes of all files, as the member sees them.
-    pub(super) fn bytes(&self) -> u64 {
-        self.used()
     }
 }
 

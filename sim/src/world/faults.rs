@@ -155,7 +155,8 @@ impl World {
                     self.kill(member, *unsynced);
                     let node = &mut self.nodes[usize::from(member)];
                     if let Some(bugs) = bugs_after {
-                        node.bugs = bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
+                        node.bugs =
+                            bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
                     }
                     if *wipe {
                         node.disk.wipe();
@@ -297,7 +298,7 @@ impl World {
             node.disk.faults = Default::default();
             self.release(member, |_| true);
             let node = &self.nodes[usize::from(member)];
-            let stopped = matches!(node.process, Process::Stopped(_) | Process::Down);
+            let stopped = matches!(node.process, Process::Stopped | Process::Down);
             if stopped {
                 self.start(member);
             }

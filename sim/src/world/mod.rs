@@ -37,7 +37,7 @@ pub mod tasks;
 mod workload;
 
 pub use client::Client;
-pub use digest::Checkpoint;
+pub use digest::{Checkpoint, Perturb};
 pub use observe::{LeaderChange, Tally};
 pub use plan::Resolved;
 
@@ -122,8 +122,8 @@ pub struct Options {
     pub watcher: Option<Box<dyn Watcher + Send>>,
     /// A resolved plan to follow, in place of the conditions and targets of the scenario.
     pub follow: Option<Vec<Resolved>>,
-    /// For tests of the digest: draw one number more from the network's stream before the run.
-    pub perturb: bool,
+    /// For tests of the digest.
+    pub perturb: Option<Perturb>,
 }
 
 /// What a run leaves.
@@ -245,7 +245,7 @@ impl World {
         let follow = options.follow.unwrap_or_default();
         let sources = scenario.faults.len() + scenario.operations.len();
         let mut network = Stream::new(seed, "network");
-        if options.perturb {
+        if options.perturb == Some(Perturb::Draw) {
             network.bits();
         }
         let mut world = World {
@@ -255,7 +255,7 @@ impl World {
             heap: EventHeap::new(),
             current: 0,
             records: Records::new((scenario.duration / RECORD_EVERY) as usize),
-            digest: Digest::default(),
+            digest: Digest::perturbed(options.perturb),
             nodes: process::nodes(&scenario, seed),
             by_id: BTreeMap::new(),
             costs: process::costs(&scenario),
@@ -359,7 +359,9 @@ impl World {
     fn is_void(&mut self, event: &Event) -> bool {
         match event {
             Event::Deadline(node) => self.deadline_is_void(*node),
-            Event::Disk { node, life, .. } | Event::PowerCut { node, life, .. } | Event::SnapshotSent { node, life, .. } => {
+            Event::Disk { node, life, .. }
+            | Event::PowerCut { node, life, .. }
+            | Event::SnapshotSent { node, life, .. } => {
                 let node = &self.nodes[*node as usize];
                 node.life != *life || !node.is_up()
             }

@@ -152,7 +152,8 @@ impl Network {
         };
         // etcd's streams carry a forwarded proposal at most once, and Raft relies on it: proposed twice, a write would
         // take effect twice. All other messages may come again.
-        let twice = (twice && !matches!(message.body, Body::Propose { .. })).then(|| at + 1 + self.random.within(self.profile.latency));
+        let twice = (twice && !matches!(message.body, Body::Propose { .. }))
+            .then(|| at + 1 + self.random.within(self.profile.latency));
         Verdict::Arrives { at, twice, late, epoch: link.epoch }
     }
 

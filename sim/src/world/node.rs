@@ -6,7 +6,7 @@ use super::net::NodeSet;
 use super::record::{NodeIndex, RecordId};
 use seedbed::bug::BugSet;
 use seedbed::disk::OpId;
-use seedbed::member::{Costs, Input, Member, StopReason};
+use seedbed::member::{Costs, Input, Member};
 use seedbed::raft::NodeId;
 use seedbed::time::Nanos;
 use std::collections::{BTreeMap, VecDeque};
@@ -58,10 +58,10 @@ pub(super) enum Process {
     Down,
     /// It runs.
     Running(Box<Member>),
-    /// The member stopped by itself.
-    Stopped(StopReason),
+    /// The member stopped by itself; its disk failed it.
+    Stopped,
     /// The member refused to start.
-    Refused(String),
+    Refused,
 }
 
 /// A fault that weighs on a member until it ends.

@@ -187,7 +187,8 @@ impl World {
                 }
             }
             RaftEvent::Appended { first, last } => {
-                let happening = Happening { indexes: Some((first, last)), ..Happening::of(Event::EntryAppended, index) };
+                let happening =
+                    Happening { indexes: Some((first, last)), ..Happening::of(Event::EntryAppended, index) };
                 self.happened(happening);
             }
             RaftEvent::Committed { index: commit } => {

@@ -31,7 +31,10 @@ pub(crate) struct Planned {
 pub(super) enum When {
     At(Nanos),
     /// So long after the condition was met for the `nth` time.
-    Met { condition: Condition, after: Nanos },
+    Met {
+        condition: Condition,
+        after: Nanos,
+    },
 }
 
 /// What a planned fault came to.
@@ -133,7 +136,8 @@ fn lasting(action: &Action) -> Option<Range64> {
 
 /// A fault of a family, with its parameters drawn. `intensity` (percent) scales how hard it hits.
 fn nemesis(family: Family, intensity: u32, members: u8, lasting: Nanos, random: &mut Stream) -> Action {
-    let lasting = Some(Range64::exactly(lasting));
+    let range = Range64::exactly(lasting);
+    let lasting = Some(range);
     let target = if random.chance(400_000) { Target::Leader } else { Target::Random };
     let in_flight = if random.chance(500_000) { InFlight::Die } else { InFlight::Arrive };
     let hard = |most: u64, random: &mut Stream| 1 + random.below((most * u64::from(intensity) / 100).max(1));
@@ -155,7 +159,7 @@ fn nemesis(family: Family, intensity: u32, members: u8, lasting: Nanos, random: 
         Family::Pause => Action::Pause { target, lasting },
         Family::SlowCpu => Action::SlowCpu { target, factor: hard(2_000, random) as u32, lasting },
         Family::SlowDisk => Action::SlowDisk { target, factor: hard(200, random) as u32, lasting },
-        Family::FsyncStall => Action::FsyncStall { target, lasting: lasting.expect("invariant: set above") },
+        Family::FsyncStall => Action::FsyncStall { target, lasting: range },
         Family::Loss => {
             let percent = hard(60, random).min(100) as u32;
             Action::Loss { from: Target::All, to: Target::All, percent, lasting }
@@ -218,7 +222,13 @@ pub(super) fn resolve(target: Target, roles: Roles, random: &mut Stream) -> Node
     match target {
         Target::Member(member) => 1 << (member - 1),
         // Without a leader someone has to take its place.
-        Target::Leader => if leader != 0 { leader } else { one(all, random) },
+        Target::Leader => {
+            if leader != 0 {
+                leader
+            } else {
+                one(all, random)
+            }
+        }
         Target::Follower => one(all & !leader, random),
         Target::Followers => all & !leader,
         Target::Random => one(all, random),

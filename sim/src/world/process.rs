@@ -118,7 +118,7 @@ impl World {
                 self.started(index, restarted, &mut effects);
             }
             Ok(Err(refusal)) => {
-                node.process = Process::Refused(refusal.to_string());
+                node.process = Process::Refused;
                 if !node.damaged {
                     let text = format!("n{} refuses to start on a legal image: {refusal}", index + 1);
                     self.fail(Err(Failure::new("wal-replay", text)));
@@ -265,7 +265,7 @@ impl World {
             self.reply(index, leaves, call, result);
         }
         match effects.stop.take() {
-            Some(reason) => self.stopped(index, reason),
+            Some(reason) => self.stopped(index, &reason),
             None => self.schedule_deadline(index),
         }
         self.enforce_memory_limit(index);
@@ -378,10 +378,11 @@ impl World {
     }
 
     /// A member stopped by itself: to its clients and peers that is like a crash, but its disk loses nothing more.
-    fn stopped(&mut self, index: NodeIndex, reason: StopReason) {
+    fn stopped(&mut self, index: NodeIndex, reason: &StopReason) {
         self.note(What::Stopped(index));
+        self.digest.fold(reason);
         let node = &mut self.nodes[usize::from(index)];
-        node.process = Process::Stopped(reason);
+        node.process = Process::Stopped;
         self.gone(index);
     }
 

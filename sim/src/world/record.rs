@@ -24,12 +24,13 @@ pub struct Record {
     pub what: What,
 }
 
-/// The kinds of records.
+/// The kinds of records. Members are meant by their numbers, from 0; times are virtual nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields named from, to, node, term and the like say all there is")]
 pub enum What {
     /// The run began.
     Start,
-    /// A client sent a request, its reply arrived, or its timer rang.
+    /// A client's reply arrived, or its timer rang.
     Client,
     /// A member's timer rang.
     Deadline(NodeIndex),
@@ -37,13 +38,13 @@ pub enum What {
     Turn(NodeIndex),
     /// A request reached a member.
     Request(NodeIndex),
-    /// A message arrived. `sent` is the record of the step that sent it.
+    /// A message arrived that was sent at `sent`.
     Delivered { from: NodeIndex, to: NodeIndex, kind: Kind, sent: Nanos },
     /// A message did not arrive; the cause is the fault, or the step that sent it where no fault was to blame.
     Lost { from: NodeIndex, to: NodeIndex, kind: Kind, why: Lost },
-    /// A message was held back by a fault (the cause) and will arrive, or not, later than `late` ns after it was sent.
+    /// A message was held back by a fault (the cause) and arrives only at `arrives`.
     Delayed { from: NodeIndex, to: NodeIndex, kind: Kind, arrives: Nanos },
-    /// A disk operation that someone waits for began; it will take `took` ns. The cause is the fault that slowed it, or
+    /// A disk operation that someone waits for began; it will take `took`. The cause is the fault that slowed it, or
     /// the step that issued it.
     DiskBusy { node: NodeIndex, took: Nanos, why: Slow },
     /// A disk operation was done or failed.
@@ -56,15 +57,15 @@ pub enum What {
     Resumed(NodeIndex),
     /// A member's CPU is busy until `until`, longer than a heartbeat; the cause is the slow CPU.
     Overworked { node: NodeIndex, until: Nanos },
-    /// A member began to campaign.
+    /// A member began to campaign (`pre`: to rehearse).
     Campaigned { node: NodeIndex, term: u32, pre: bool, cause: CampaignCause },
-    /// A member granted a vote (or pre-vote).
+    /// A member granted a vote (`pre`: a pre-vote).
     Voted { node: NodeIndex, term: u32, candidate: NodeIndex, pre: bool },
     /// A member won an election; bit K of `votes` is member K.
     BecameLeader { node: NodeIndex, term: u32, votes: u16 },
     /// A member follows a leader from now on.
     Follows { node: NodeIndex, term: u32, leader: NodeIndex },
-    /// A leader or candidate gave up.
+    /// A leader or candidate of `term` gave up.
     SteppedDown { node: NodeIndex, role: Role, term: u32, cause: StepDownCause },
     /// A member's process began (again).
     Started(NodeIndex),
@@ -117,8 +118,9 @@ pub enum Held {
     SlowCpu,
 }
 
-/// A message's kind, in a byte.
+/// A message's kind, in a byte: the kinds of [`Body`], votes and their rehearsals apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the kinds are those of `Body`, documented there")]
 pub enum Kind {
     Vote,
     PreVote,

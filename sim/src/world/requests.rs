@@ -140,9 +140,8 @@ impl World {
         let leads = |leader: &super::Node| {
             let Some(member) = leader.member().filter(|member| member.is_leader()) else { return false };
             let follows = self.nodes.iter().filter_map(|node| node.member());
-            let follows = follows.filter(|other| {
-                other.raft().leader() == leader.id && other.raft().term() == member.raft().term()
-            });
+            let follows = follows
+                .filter(|other| other.raft().leader() == leader.id && other.raft().term() == member.raft().term());
             follows.count() > self.nodes.len() / 2
         };
         self.nodes.iter().any(leads)
@@ -152,7 +151,8 @@ impl World {
         self.maybe_probe();
         if self.phase == Phase::AwaitLeader {
             let within = LEADER_WITHIN_ELECTIONS * self.scenario.cluster.election / SECOND;
-            let text = format!("no leader within {within} s ({LEADER_WITHIN_ELECTIONS} election timeouts) after healing");
+            let text =
+                format!("no leader within {within} s ({LEADER_WITHIN_ELECTIONS} election timeouts) after healing");
             self.fail(Err(Failure::new("liveness", text)));
             self.phase = Phase::Over;
         }
@@ -163,7 +163,8 @@ impl World {
         let pending = self.probes.borrow().pending.clone();
         if !pending.is_empty() {
             let names: Vec<_> = pending.iter().map(|member| format!("n{}", member + 1)).collect();
-            let text = format!("no acknowledged write through {} within 20 s after a leader was found", names.join(", "));
+            let text =
+                format!("no acknowledged write through {} within 20 s after a leader was found", names.join(", "));
             self.fail(Err(Failure::new("liveness", text)));
         }
         self.phase = Phase::Over;
@@ -174,7 +175,8 @@ impl World {
         if self.phase != Phase::Probing || self.probes.borrow().done_at.is_none() {
             return;
         }
-        let mut applied = self.nodes.iter().filter_map(|node| node.member()).map(|member| member.store().consistent_index());
+        let mut applied =
+            self.nodes.iter().filter_map(|node| node.member()).map(|member| member.store().consistent_index());
         let first = applied.next();
         if applied.all(|index| Some(index) == first) {
             self.phase = Phase::Over;

@@ -269,4 +269,3 @@ impl std::fmt::Debug for Tasks {
         f.debug_struct("Tasks").field("tasks", &self.tasks.len()).finish_non_exhaustive()
     }
 }
-

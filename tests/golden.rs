@@ -1,0 +1,33 @@
+//! Golden digests: what a seed does today it does tomorrow, in debug and in release.
+//!
+//! If one changes, the commit that changes it says why; `SEEDBED_BLESS=1 cargo test -p seedbed-sim --test golden`
+//! rewrites the file.
+
+mod support;
+
+use seedbed_sim::judge;
+use std::fmt::Write as _;
+use std::fs;
+use support::{judged, root, shipped};
+
+const SEEDS: [u64; 2] = [0, 42];
+
+#[test]
+fn every_shipped_scenario_has_the_digests_that_are_committed() {
+    let mut found = String::from("# scenario seed digest (over its arms in order)\n");
+    for file in shipped() {
+        for seed in SEEDS {
+            let reports = judged(&file, seed).into_iter().map(|judged| judged.report).collect();
+            let whole = judge::combine(reports);
+            writeln!(found, "{} {seed} {:016x}", whole.scenario, whole.digest).expect("a string takes anything");
+        }
+    }
+    let path = root().join("tests/golden/digests.txt");
+    if std::env::var_os("SEEDBED_BLESS").is_some() {
+        fs::write(&path, &found).expect("the golden file can be written");
+    }
+    let committed = fs::read_to_string(&path).expect("the golden file is there");
+    let differs = found.lines().zip(committed.lines()).find(|(found, committed)| found != committed);
+    assert_eq!(differs, None, "(found, committed); rewrite with SEEDBED_BLESS=1 and say in the commit why");
+    assert_eq!(found.lines().count(), committed.lines().count());
+}
