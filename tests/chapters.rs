@@ -13,17 +13,16 @@
 //! Lines shown below a command are what it prints, abridged with `…`. They change with the world, so they are compared
 //! only on demand.
 
+mod support;
+
 use seedbed_sim::cli;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use support::root;
 
 /// What a line may begin with that the reader types elsewhere than into Seedbed.
 const OTHER_PROGRAMS: [&str; 4] = ["cargo test", "cargo build", "cargo doc", "mdbook"];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the project's root")
-}
 
 /// Text that readers are given, by its path from the root.
 struct Document {
