@@ -67,14 +67,16 @@ fn steps(document: &Document) -> Result<Vec<Step>, String> {
     let mut steps = Vec::new();
     let mut lines = document.text.lines().zip(1..);
     while let Some((line, opened)) = lines.next() {
-        let Some(info) = line.strip_prefix("```") else { continue };
+        // A block may be part of a list, and then it is indented.
+        let indent = line.len() - line.trim_start().len();
+        let Some(info) = line[indent..].strip_prefix("```") else { continue };
         let place = |number| format!("{}:{number}", document.path);
         let words: Vec<&str> = info.split(',').collect();
         let mut inside = Vec::new();
         loop {
             match lines.next() {
-                Some(("```", _)) => break,
-                Some(line) => inside.push(line),
+                Some((line, _)) if line.trim() == "```" => break,
+                Some((line, number)) => inside.push((line.get(indent..).unwrap_or_default(), number)),
                 None => return Err(format!("{}: the block is not closed", place(opened))),
             }
         }
