@@ -94,6 +94,15 @@ fn a_leader_without_a_committed_entry_is_found() {
 }
 
 #[test]
+fn a_leader_of_an_earlier_term_need_not_have_what_a_later_one_committed() {
+    let mut checker = RaftChecker::new(3);
+    assert_eq!(checker.on_start(0, &member(1, 7, 0, 1, &[(2, "a")])), Ok(()), "committed in term 7");
+    let late = member(2, 6, 0, 0, &[]);
+    assert_eq!(checker.on_start(1, &late), Ok(()));
+    assert_eq!(checker.on_event(1, &late, &RaftEvent::BecameLeader { term: 6, votes: vec![] }), Ok(()));
+}
+
+#[test]
 fn different_entries_committed_at_an_index_are_found() {
     let mut checker = RaftChecker::new(3);
     assert_eq!(checker.on_start(0, &member(1, 2, 0, 1, &[(1, "a")])), Ok(()));

@@ -121,6 +121,9 @@ pub struct CauseStep {
     /// The member concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
+    /// The fault of the plan that was to blame, by its number, if the links lead to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<u16>,
     /// For a person.
     pub text: String,
 }

@@ -241,12 +241,14 @@ impl Sweep<'_> {
     }
 }
 
-/// What groups a failure.
+/// What groups a failure: its report's signature, of which only the first line counts (a panic's message may have more,
+/// with values that differ from run to run).
 fn signature(report: &Report) -> String {
-    report.signature.clone().unwrap_or_else(|| match report.failed_checks.as_slice() {
-        [] => crate::story::word(report.verdict).to_owned(),
-        checks => checks.join(", "),
-    })
+    match (&report.signature, report.failed_checks.as_slice()) {
+        (Some(signature), _) => signature.lines().next().unwrap_or_default().trim_end().to_owned(),
+        (None, []) => crate::story::word(report.verdict).to_owned(),
+        (None, checks) => checks.join(", "),
+    }
 }
 
 fn figures(report: &Report) -> Figures {

@@ -5,7 +5,7 @@
 //! | `raft-election-safety` | a term has at most one leader |
 //! | `raft-vote-once` | a member votes for at most one candidate in a term, restarts included |
 //! | `raft-log-matching` | logs that agree on an entry agree on everything before it |
-//! | `raft-leader-completeness` | a leader has every entry that was committed before |
+//! | `raft-leader-completeness` | a leader has every entry that was committed in an earlier term |
 //! | `raft-state-machine-safety` | no two members commit different entries at an index |
 //! | `raft-commit-monotonic` | a member's commit index never decreases while it runs |
 //!
@@ -32,6 +32,8 @@ pub struct RaftChecker {
     seen: Vec<Vec<Link>>,
     /// By index: what was committed.
     committed: Vec<Link>,
+    /// By index: the term in which it was seen to be committed, which may be later than the entry's own.
+    committed_in: Vec<u64>,
     steps: u64,
     found: bool,
 }
@@ -60,6 +62,7 @@ impl RaftChecker {
             votes: BTreeMap::new(),
             seen: vec![vec![start]],
             committed: vec![start],
+            committed_in: vec![0],
             steps: 0,
             found: false,
         }
@@ -93,7 +96,7 @@ impl RaftChecker {
         self.logs[member].links.resize(base as usize + 1, Link::default());
         self.logs[member].commit = base;
         let appended = self.append(member, raft, base + 1, raft.last_index());
-        let committed = appended.and_then(|()| self.commit(member, raft.commit()));
+        let committed = appended.and_then(|()| self.commit(member, raft, raft.commit()));
         self.judge(committed)
     }
 
@@ -115,11 +118,11 @@ impl RaftChecker {
         }
         let result = match event {
             RaftEvent::Appended { first, last } => self.append(member, raft, *first, *last),
-            RaftEvent::Committed { index } => self.commit(member, *index),
+            RaftEvent::Committed { index } => self.commit(member, raft, *index),
             RaftEvent::BecameLeader { term, .. } => self.lead(member, *term),
             RaftEvent::Restored { index } => {
                 self.restore(member, *index);
-                self.commit(member, *index)
+                self.commit(member, raft, *index)
             }
             _ => Ok(()),
         };
@@ -173,7 +176,7 @@ impl RaftChecker {
         }
     }
 
-    fn commit(&mut self, member: usize, index: u64) -> Result<(), Failure> {
+    fn commit(&mut self, member: usize, raft: &Raft, index: u64) -> Result<(), Failure> {
         let log = &mut self.logs[member];
         let from = log.commit + 1;
         log.commit = log.commit.max(index);
@@ -193,6 +196,7 @@ impl RaftChecker {
                 None => {
                     assert_eq!(self.committed.len() as u64, at, "invariant: what is committed has no gaps");
                     self.committed.push(own);
+                    self.committed_in.push(raft.term());
                 }
             }
         }
@@ -206,7 +210,10 @@ impl RaftChecker {
             let text = format!("term {term} has two leaders, n{} and n{}", other + 1, member + 1);
             return Err(Failure::new("raft-election-safety", text));
         }
-        let last = self.committed.len() - 1;
+        // A leader whose votes were long on their way may be elected when a later term has its own leader already; what
+        // that one committed is none of its business.
+        let earlier = self.committed_in.iter().rposition(|committed_in| *committed_in < term);
+        let last = earlier.expect("invariant: the start of the log was committed in term 0");
         // Chains agree at the last committed index, and so before it, or the leader lacks something.
         if self.logs[member].links.get(last) == Some(&self.committed[last]) {
             return Ok(());

@@ -39,9 +39,10 @@ impl StateChecker {
         }
     }
 
-    /// The highest index that was applied.
-    pub fn last_index(&self) -> u64 {
-        self.states.len().saturating_sub(1) as u64
+    /// Whether the entry at `index` made a revision, as far as its state and the one before it are known.
+    pub fn made_revision(&self, index: u64) -> bool {
+        let revision = |index: u64| self.states.get(index as usize).copied().flatten().map(|(_, revision)| revision);
+        revision(index).is_some_and(|after| index == 0 || revision(index - 1).is_some_and(|before| before < after))
     }
 
     /// States compared with an earlier one.

@@ -44,7 +44,7 @@ pub(super) fn run(args: &ListArgs) -> u8 {
 
 fn list(args: &ListArgs) -> Result<u8, BadInput> {
     if args.schema {
-        terminal::print_json(&schema());
+        terminal::print(&schema());
         return Ok(0);
     }
     let root = match &args.path {

@@ -36,12 +36,19 @@ const BROKEN: u8 = 70;
 /// Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// Runs etcd clusters in a world that can be replayed, breaks them, and judges what they did.
+/// Runs etcd clusters in a world that can be replayed, breaks them, and judges what they did
 #[derive(Debug, Parser)]
-#[command(name = "seedbed", version = version(), about, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "seedbed", version = version(), max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     /// Whether to use colours; by itself it does on a terminal, unless NO_COLOR is set
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        display_order = 900
+    )]
     color: Color,
 
     #[command(subcommand)]
@@ -74,9 +81,11 @@ Examples:
   seedbed replay out/nemesis-3-9f3c41d2.seedbed                   a failed run again
 
 Exit codes:
-  0 every check and expectation holds   2 bad input          10 a safety check failed
-  11 no progress after healing          12 a member panicked 13 an expectation was not met
-  14 undecided                          15 replay diverged   70 Seedbed itself failed   130 interrupted";
+   0  every check and expectation holds      13  an expectation was not met
+   2  bad command line or scenario           14  undecided: a budget ran out
+  10  a safety check failed                  15  a replay diverged
+  11  no progress after healing              70  Seedbed itself failed
+  12  a member panicked                     130  interrupted";
 
 /// The version, with the build's fingerprint, for reports of bugs.
 fn version() -> &'static str {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 Examples:
   seedbed run scenarios/leader-switch/leader-crash.toml --seed 7
   seedbed run scenarios/chaos/nemesis-3.toml --bug readindex-no-term-commit@n2
-  seedbed run scenarios/leader-switch/leader-crash.toml --columns     what each member does, side by side
+  seedbed run scenarios/leader-switch/leader-crash.toml --columns   # member by member
   seedbed run scenarios/leader-switch/leader-crash.toml --json | jq .leader_changes_detail")]
 pub(super) struct RunArgs {
     /// The scenario file

@@ -185,7 +185,8 @@ fn tell(sweep: &Sweep<'_>, swept: &Swept, capsules: &[Option<String>]) {
 
 /// A table for each scenario with arms, and one for all others together.
 fn figures(paper: &mut Paper, sweep: &Sweep<'_>, swept: &Swept) {
-    const FIGURES: [(&str, fn(&Figures) -> f32); 3] = [
+    type Of = fn(&Figures) -> f32;
+    const FIGURES: [(&str, Of); 3] = [
         ("leader switches a run (median, max)", |figures| figures.leader_changes),
         ("term at the end (median, max)", |figures| figures.final_term),
         ("leaderless seconds (median, max)", |figures| figures.leaderless_s),

@@ -156,7 +156,19 @@ impl<'a> Explainer<'a> {
     }
 
     fn root(&self, evidence: Evidence) -> CauseStep {
-        step(evidence.kind, evidence.at, Some(evidence.member), evidence.text)
+        let fault = self.fault_behind(evidence.record);
+        CauseStep { fault, ..step(evidence.kind, evidence.at, Some(evidence.member), evidence.text) }
+    }
+
+    /// The fault that a record of harm leads to, by its number in the plan.
+    fn fault_behind(&self, id: RecordId) -> Option<u16> {
+        let record = self.records.get(id);
+        match record.what {
+            What::FaultBegan(number) => Some(number),
+            What::DiskBusy { blame, .. } => self.fault_behind(blame?.get()),
+            What::Crashed(_) | What::Paused(_) | What::Overworked { .. } => self.fault_behind(record.cause),
+            _ => None,
+        }
     }
 
     /// The campaign from which an election came: the votes, the requests, and, before a rehearsal that was won, that.
@@ -234,7 +246,7 @@ pub(crate) fn advice(root: &str, chain: &[CauseStep]) -> &'static str {
 }
 
 fn step(kind: &'static str, at: Nanos, member: Option<NodeIndex>, text: String) -> CauseStep {
-    CauseStep { kind, at: at as f64 / 1e9, member: member.map(name), text }
+    CauseStep { kind, at: at as f64 / 1e9, member: member.map(name), fault: None, text }
 }
 
 pub(crate) fn name(member: NodeIndex) -> String {

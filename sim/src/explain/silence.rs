@@ -20,6 +20,8 @@ pub(super) struct Evidence {
     pub(super) kind: &'static str,
     pub(super) at: Nanos,
     pub(super) member: NodeIndex,
+    /// The record of the harm, or of the fault that did it.
+    pub(super) record: RecordId,
     pub(super) text: String,
     /// Heartbeats that it kept from coming.
     pub(super) weight: u64,
@@ -30,6 +32,7 @@ pub(super) struct Evidence {
 /// A disk operation that took long.
 #[derive(Clone, Copy, Debug)]
 struct Busy {
+    record: RecordId,
     began: Nanos,
     took: Nanos,
     why: Slow,
@@ -73,17 +76,18 @@ impl Explainer<'_> {
     fn gone(&self, talker: NodeIndex, window: Window) -> Option<Evidence> {
         // A crash just before the last message was heard is one, too: it was still on its way.
         let from = window.from.saturating_sub(self.heartbeat);
-        let mut gone = self.records.between(from, window.to).filter_map(|(_, record)| match record.what {
-            What::Crashed(node) if node == talker => Some((record.at, "crash", "crashed")),
-            What::Stopped(node) if node == talker => Some((record.at, "stopped", "stopped: its disk failed")),
+        let mut gone = self.records.between(from, window.to).filter_map(|(id, record)| match record.what {
+            What::Crashed(node) if node == talker => Some((id, record.at, "crash", "crashed")),
+            What::Stopped(node) if node == talker => Some((id, record.at, "stopped", "stopped: its disk failed")),
             _ => None,
         });
-        let (at, kind, what) = gone.next_back()?;
+        let (record, at, kind, what) = gone.next_back()?;
         let text = format!("{} {what} at {}", name(talker), seconds(at));
         Some(Evidence {
             kind,
             at,
             member: talker,
+            record,
             text,
             weight: self.beats(at, window.to) + 1,
             talker_was_silent: true,
@@ -93,37 +97,37 @@ impl Explainer<'_> {
     /// The talker's raft loop stood still: its disk, a pause, or a CPU too slow.
     fn held(&self, talker: NodeIndex, window: Window) -> Option<Evidence> {
         let mut disk: Option<(Busy, u64)> = None;
-        let mut pause: Option<(Nanos, u64)> = None;
-        let mut cpu: Option<(Nanos, u64)> = None;
+        let mut pause: Option<(RecordId, Nanos, u64)> = None;
+        let mut cpu: Option<(RecordId, Nanos, u64)> = None;
         // A tick is dropped when it falls due; what it waited for began before. Ticks lost in a pause are known only
         // when it is over, so look a little beyond the window too.
-        for (_, record) in self.records.between(window.from, window.to) {
+        for (id, record) in self.records.between(window.from, window.to) {
             match record.what {
                 What::TicksDropped { node, count, why: Held::Disk } if node == talker => {
                     let busy = self.busy(record.cause);
                     let ticks = disk.map_or(0, |(_, ticks)| ticks) + u64::from(count);
                     disk = busy.map(|busy| (busy, ticks)).or(disk);
                 }
-                What::Paused(node) if node == talker => pause = Some((record.at, 0)),
+                What::Paused(node) if node == talker => pause = Some((id, record.at, 0)),
                 What::Resumed(node) if node == talker => {
-                    pause = pause.map(|(since, beats)| (since, beats + self.beats(since, record.at)));
+                    pause = pause.map(|(id, since, beats)| (id, since, beats + self.beats(since, record.at)));
                 }
                 What::Turn(node) if node == talker => {
                     let waited = record.at - self.records.get(record.cause).at;
                     if waited >= self.heartbeat {
-                        let (since, beats) = cpu.unwrap_or((record.at - waited, 0));
-                        cpu = Some((since, beats.max(self.beats(record.at - waited, record.at))));
+                        let (id, since, beats) = cpu.unwrap_or((id, record.at - waited, 0));
+                        cpu = Some((id, since, beats.max(self.beats(record.at - waited, record.at))));
                     }
                 }
                 What::Overworked { node, until } if node == talker => {
-                    let (since, beats) = cpu.unwrap_or((record.at, 0));
-                    cpu = Some((since, beats + self.beats(record.at, until.min(window.to))));
+                    let (_, since, beats) = cpu.unwrap_or((id, record.at, 0));
+                    cpu = Some((id, since, beats + self.beats(record.at, until.min(window.to))));
                 }
                 _ => {}
             }
         }
-        if let Some((since, 0)) = pause {
-            pause = Some((since, self.beats(since, window.to)));
+        if let Some((id, since, 0)) = pause {
+            pause = Some((id, since, self.beats(since, window.to)));
         }
         let disk = disk.map(|(busy, ticks)| {
             let kind = if busy.why == Slow::Stall { "fsync-stall" } else { "slow-disk" };
@@ -135,16 +139,17 @@ impl Explainer<'_> {
                 seconds(busy.began + busy.took),
                 if ticks == 1 { "tick was" } else { "ticks were" }
             );
-            Evidence { kind, at: busy.began, member: talker, text, weight: ticks, talker_was_silent: true }
+            let record = busy.record;
+            Evidence { kind, at: busy.began, member: talker, record, text, weight: ticks, talker_was_silent: true }
         });
-        let pause = pause.map(|(at, weight)| {
+        let pause = pause.map(|(record, at, weight)| {
             let text = format!("{}'s process stood still from {}", name(talker), seconds(at));
-            Evidence { kind: "pause", at, member: talker, text, weight, talker_was_silent: true }
+            Evidence { kind: "pause", at, member: talker, record, text, weight, talker_was_silent: true }
         });
-        let cpu = cpu.map(|(at, weight)| {
+        let cpu = cpu.map(|(record, at, weight)| {
             let text =
                 format!("{}'s CPU was too slow for its work: what came at {} had to wait", name(talker), seconds(at));
-            Evidence { kind: "slow-cpu", at, member: talker, text, weight, talker_was_silent: true }
+            Evidence { kind: "slow-cpu", at, member: talker, record, text, weight, talker_was_silent: true }
         });
         self.heaviest([disk, pause, cpu])
     }
@@ -167,12 +172,15 @@ impl Explainer<'_> {
             seconds(busy.began),
             seconds(until)
         );
-        Some(Evidence { kind, at: busy.began, member: talker, text, weight, talker_was_silent: true })
+        let record = busy.record;
+        Some(Evidence { kind, at: busy.began, member: talker, record, text, weight, talker_was_silent: true })
     }
 
     fn busy(&self, id: RecordId) -> Option<Busy> {
         match self.records.get(id) {
-            Record { at, what: What::DiskBusy { took, why, .. }, .. } => Some(Busy { began: at, took, why }),
+            Record { at, what: What::DiskBusy { took, why, .. }, .. } => {
+                Some(Busy { record: id, began: at, took, why })
+            }
             _ => None,
         }
     }
@@ -214,7 +222,7 @@ impl Explainer<'_> {
         // Appends are lost beside heartbeats: weigh by the time, not by the count alone.
         let weight = total.min(self.beats(at, window.to) + 1);
         let began = if fault.is_some() && kind != "loss" { self.records.get(cause).at } else { at };
-        Some(Evidence { kind, at: began, member: from, text, weight, talker_was_silent: false })
+        Some(Evidence { kind, at: began, member: from, record: cause, text, weight, talker_was_silent: false })
     }
 
     /// What was sent came late, or not before the window's end.
@@ -223,13 +231,13 @@ impl Explainer<'_> {
             What::Delayed { from: sender, to: receiver, kind, arrives }
                 if sender == from && receiver == to && wanted(kind) && arrives - record.at >= self.heartbeat =>
             {
-                Some((record.at, arrives - record.at))
+                Some((record.at, arrives - record.at, record.cause))
             }
             _ => None,
         });
-        let late: Vec<(Nanos, Nanos)> = late.collect();
-        let (at, _) = *late.first()?;
-        let worst = late.iter().map(|(_, by)| *by).max()?;
+        let late: Vec<(Nanos, Nanos, RecordId)> = late.collect();
+        let (at, _, record) = *late.first()?;
+        let worst = late.iter().map(|(_, by, _)| *by).max()?;
         let text = format!(
             "messages from {} to {} took up to {} s from {}",
             name(from),
@@ -238,7 +246,7 @@ impl Explainer<'_> {
             seconds(at)
         );
         let weight = (late.len() as u64).min(self.beats(at, window.to) + 1);
-        Some(Evidence { kind: "delay", at, member: from, text, weight, talker_was_silent: false })
+        Some(Evidence { kind: "delay", at, member: from, record, text, weight, talker_was_silent: false })
     }
 
     /// The kind of the fault whose beginning a record is.

@@ -25,8 +25,12 @@ pub(super) fn fault(action: &Action, resolved: &Resolved, members: u8) -> String
             text + &back(resolved)
         }
         Action::CrashAtDiskOp { op, .. } => {
-            let which = if op.lo == op.hi { count(op.lo) } else { format!("{} to {}", count(op.lo), count(op.hi)) };
-            format!("{who} will lose power at disk operation {which} from now{}", back(resolved))
+            let which = match (op.lo, op.hi) {
+                (_, 0..=1) => "its next disk operation".to_owned(),
+                (lo, hi) if lo == hi => format!("disk operation {} from now", count(lo)),
+                (lo, hi) => format!("one of the disk operations {} to {} from now", count(lo), count(hi)),
+            };
+            format!("{who} will lose power at {which}{}", back(resolved))
         }
         Action::Pause { .. } => format!("{who} stands still{for_how_long}"),
         Action::SlowCpu { factor, .. } => {

@@ -2,13 +2,14 @@
 //!
 //! A run leaves a record of every event; a person wants the few that changed something. In the usual telling these are
 //! starts, leaders, faults, deaths, and campaigns that came to nothing (folded, since a lonely member campaigns again and
-//! again). In the full telling no fold is made, and votes, followers, lost ticks and the ends of faults are told too.
+//! again). The full telling has followers and the ends of faults as well. Votes and ticks are in the stream of members'
+//! own events (`-v`), which is told before.
 
 use super::faults;
-use super::words::{count, counted, length, listed, member, moment};
+use super::words::{count, length, listed, member, moment};
 use crate::scenario::Scenario;
 use crate::world::plan::{self, Planned};
-use crate::world::record::{Held, Kind, Lost, NodeIndex, Record, RecordId, What};
+use crate::world::record::{Kind, Lost, NodeIndex, Record, RecordId, What};
 use crate::world::{Outcome, Resolved};
 use seedbed::raft::{CampaignCause, NodeId, Role, StepDownCause};
 use seedbed::time::Nanos;
@@ -38,7 +39,7 @@ pub(super) struct Row {
     pub(super) tone: Tone,
 }
 
-/// The rows of a run. `full`: leave nothing out that a record tells of the members.
+/// The rows of a run; `full`: also those that tell little.
 pub(super) fn rows(scenario: &Scenario, seed: u64, outcome: &Outcome, full: bool) -> Vec<Row> {
     let members = usize::from(scenario.cluster.members);
     let mut teller = Teller {
@@ -110,12 +111,8 @@ impl Teller<'_> {
             What::Started(node) => self.started(at, node),
             What::BecameLeader { node, term, votes } => self.leads(at, node, term, votes),
             What::Follows { node, term, leader } => self.follows(at, node, term, leader),
-            What::SteppedDown { node, role, term, cause } => self.steps_down(at, node, role, term, cause),
+            What::SteppedDown { node, role: Role::Leader, term, cause } => self.steps_down(at, node, term, cause),
             What::Campaigned { node, term, pre, cause } => self.campaigns(at, node, term, pre, cause),
-            What::Voted { node, term, candidate, pre } if node != candidate => {
-                let what = if pre { "would vote" } else { "votes" };
-                self.aside(at, format!("{} {what}", member(node)), format!("for {}, term {term}", member(candidate)));
-            }
             What::Crashed(node) => self.crashed(at, node, record.cause),
             What::Stopped(node) => self.stopped(at, node, record.cause),
             What::FaultBegan(number) => self.fault_began(at, number),
@@ -124,15 +121,6 @@ impl Teller<'_> {
                 let operation = self.scenario.operations.get(usize::from(number));
                 let detail = operation.map(|operation| faults::operation(&operation.action)).unwrap_or_default();
                 self.row(at, Tone::Plain, "operator", detail);
-            }
-            What::TicksDropped { node, count, why } => {
-                let why = match why {
-                    Held::Disk => "its WAL save was out",
-                    Held::Pause => "it stood still",
-                    Held::SlowCpu => "its CPU was busy",
-                };
-                let detail = format!("{}: {why}", counted(u64::from(count), "tick", "ticks"));
-                self.aside(at, format!("{} loses", member(node)), detail);
             }
             What::Delivered { from, to, kind: Kind::Snapshot, .. } => {
                 self.row(at, Tone::Plain, "snapshot", format!("from {} to {}", member(from), member(to)));
@@ -209,28 +197,19 @@ impl Teller<'_> {
         }
     }
 
-    fn steps_down(&mut self, at: Nanos, node: NodeIndex, role: Role, term: u32, cause: StepDownCause) {
+    fn steps_down(&mut self, at: Nanos, node: NodeIndex, term: u32, cause: StepDownCause) {
         let why = match cause {
             StepDownCause::QuorumLost => "no majority answered for an election timeout (CheckQuorum)".to_owned(),
             StepDownCause::HigherTerm { from } => format!("a message of {} had a higher term", self.name(from)),
             StepDownCause::LeaderOfTerm { leader } => format!("{} won this term", self.name(leader)),
             StepDownCause::Refused => "a majority refused".to_owned(),
         };
-        if role == Role::Leader {
-            self.members[usize::from(node)].deposed = Some(self.rows.len());
-            let detail = format!("led term {term} until now: {why}");
-            self.row(at, Tone::Plain, format!("{} steps down", member(node)), detail);
-        } else {
-            self.aside(at, format!("{} gives up", member(node)), format!("its campaign for term {term}: {why}"));
-        }
+        self.members[usize::from(node)].deposed = Some(self.rows.len());
+        let detail = format!("led term {term} until now: {why}");
+        self.row(at, Tone::Plain, format!("{} steps down", member(node)), detail);
     }
 
     fn campaigns(&mut self, at: Nanos, node: NodeIndex, term: u32, pre: bool, cause: CampaignCause) {
-        if self.full {
-            let what = if pre { "asks around" } else { "campaigns" };
-            let detail = format!("for term {term}: {}", campaign_cause(cause));
-            return self.row(at, Tone::Plain, format!("{} {what}", member(node)), detail);
-        }
         let campaigns = &mut self.members[usize::from(node)].campaigns;
         let campaigns = campaigns.get_or_insert(Campaigns {
             first_at: at,
@@ -287,7 +266,19 @@ impl Teller<'_> {
         state.deposed = None;
         // A crash that its fault's row already tells needs no other.
         if !matches!(self.outcome.records.get(cause).what, What::FaultBegan(_)) {
-            self.row(at, Tone::Fault, format!("{} dies", member(node)), "its power goes off, or its memory runs out");
+            let why = self.why_it_died(node);
+            self.row(at, Tone::Fault, format!("{} dies", member(node)), why);
+        }
+    }
+
+    /// A crash that came later than its fault: which of them it was is told by the plan, unless both were at work.
+    fn why_it_died(&self, node: NodeIndex) -> &'static str {
+        let hit = |resolved: &&Resolved| resolved.members.first().is_some_and(|side| side.contains(&(node + 1)));
+        let has = |kind: &str| self.outcome.plan.iter().filter(hit).any(|resolved| resolved.kind == kind);
+        match (has("crash-at-disk-op"), has("memory-limit")) {
+            (true, false) => "its power goes off",
+            (false, true) => "it is killed: its memory ran out",
+            _ => "its power goes off, or its memory runs out",
         }
     }
 

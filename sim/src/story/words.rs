@@ -6,7 +6,8 @@ use seedbed::time::Nanos;
 
 /// A moment: seconds with three decimals.
 pub fn moment(at: Nanos) -> String {
-    let millis = at / 1_000_000;
+    // Rounded as `moment_s` rounds, so that one moment reads alike everywhere.
+    let millis = at.saturating_add(500_000) / 1_000_000;
     format!("{}.{:03}", millis / 1000, millis % 1000)
 }
 
@@ -24,14 +25,20 @@ pub fn length(nanos: Nanos) -> String {
         1_000.. => (1_000, "µs"),
         _ => (1, "ns"),
     };
-    // Three decimals, less the zeros at their end.
-    let thousandths = u128::from(nanos) * 1000 / unit;
-    let (whole, rest) = (thousandths / 1000, thousandths % 1000);
-    if rest == 0 {
-        return format!("{} {name}", grouped(whole));
+    // Drawn lengths have nine digits, of which the first few tell something.
+    let whole = nanos / unit;
+    let decimals = match whole {
+        100.. => 0,
+        10.. => 1,
+        _ => 2,
+    };
+    let text = format!("{:.decimals$}", nanos as f64 / unit as f64);
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    let whole = grouped(whole.parse().unwrap_or_default());
+    match rest.trim_end_matches('0') {
+        "" => format!("{whole} {name}"),
+        rest => format!("{whole}.{rest} {name}"),
     }
-    let rest = format!("{rest:03}");
-    format!("{}.{} {name}", grouped(whole), rest.trim_end_matches('0'))
 }
 
 /// A range of times: `1 ms`, or `1 ms to 20 ms`.
@@ -127,6 +134,9 @@ mod tests {
             (1_500_000, "1.5 ms"),
             (3_000_000_000, "3 s"),
             (6_540_000_000, "6.54 s"),
+            (523_729_000, "524 ms"),
+            (2_096_123_456, "2.1 s"),
+            (12_345_678, "12.3 ms"),
             (3_600_000_000_000, "3,600 s"),
         ];
         for (nanos, text) in cases {
@@ -141,7 +151,7 @@ mod tests {
         assert_eq!(figure(-12_345.5), "-12,345.5");
         assert_eq!((figure(-0.0), figure(-0.0001)), ("0".to_owned(), "0".to_owned()));
         assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(moment(5_391_999_999), "5.391");
+        assert_eq!(moment(5_390_999_999), "5.391");
     }
 
     #[test]

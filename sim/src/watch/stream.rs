@@ -7,8 +7,10 @@ use super::lines::Layout;
 use super::words::Names;
 use crate::world::Watcher;
 use crate::world::record::NodeIndex;
+use seedbed::disk::OpId;
 use seedbed::member::TraceEvent;
 use seedbed::time::Nanos;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +72,8 @@ pub struct Stream {
     names: Names,
     /// Whether the daily work is told too.
     daily: bool,
+    /// For each member, the save for which it lost a tick last: the second tick lost to one save is no news.
+    lost_to: BTreeMap<NodeIndex, OpId>,
 }
 
 impl Stream {
@@ -83,7 +87,7 @@ impl Stream {
         let layer = tracing_subscriber::fmt::layer().event_format(layout).with_writer(sink).log_internal_errors(false);
         let layer = layer.with_filter(Targets::new().with_target(TARGET, level));
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
-        Stream { dispatch, names: Names::new(), daily }
+        Stream { dispatch, names: Names::new(), daily, lost_to: BTreeMap::new() }
     }
 }
 
@@ -91,7 +95,12 @@ impl Watcher for Stream {
     fn on_event(&mut self, _: Nanos, _: u64, _: &dyn fmt::Debug) {}
 
     fn on_trace(&mut self, at: Nanos, node: NodeIndex, term: u64, event: &TraceEvent) {
-        let (level, text) = self.names.words(event);
+        let (mut level, text) = self.names.words(event);
+        if let TraceEvent::TickDropped { blocked_on: Some(op), .. } = event
+            && self.lost_to.insert(node, *op) == Some(*op)
+        {
+            level = Level::DEBUG;
+        }
         let node = u64::from(node);
         dispatcher::with_default(&self.dispatch, || {
             if level == Level::INFO {

@@ -16,17 +16,20 @@ const OPERATOR_CALLS: u64 = 1 << 63;
 impl World {
     /// Puts what has a time into the heap, and what has a condition on the watch.
     pub(super) fn schedule_plan(&mut self) {
-        let follows = !self.follow.is_empty();
         for planned in self.plan.clone() {
             match planned.when {
                 When::At(at) => self.push(at, Event::FaultBegins(planned.number)),
-                // A replay knows when the condition was met.
-                When::Met { .. } if follows => {}
                 When::Met { .. } => self.waiting.extend(Waiting::new(&planned)),
             }
         }
-        let conditional = |resolved: &Resolved| resolved.known_after > 0;
-        self.follow.retain(conditional);
+        // What has a time of its own is not to be scheduled twice.
+        let plan = &self.plan;
+        let is_met = |resolved: &Resolved| {
+            plan.get(usize::from(resolved.number)).is_some_and(|planned| matches!(planned.when, When::Met { .. }))
+        };
+        if let Some(follow) = &mut self.follow {
+            follow.retain(is_met);
+        }
         let scenario = self.scenario.clone();
         for (number, operation) in (0..).zip(&scenario.operations) {
             let stream = scenario.faults.len() + usize::from(number);
@@ -72,30 +75,51 @@ impl World {
             None => true,
         });
         for (after, event) in met {
-            let at = self.now + after;
-            if at < self.scenario.duration {
-                if let Event::FaultBegins(number) = event {
-                    self.known_after.insert(number, self.events);
-                }
-                self.push(at, event);
+            match event {
+                Event::FaultBegins(number) if self.follow.is_some() => self.met_as_planned(number),
+                event => self.begin_after(after, event),
             }
         }
     }
 
-    /// In a replay: schedules what the capsule's plan knows by now.
+    /// A condition was met: what waited for it begins so much later, unless the chaos is over by then.
+    fn begin_after(&mut self, after: Nanos, event: Event) {
+        let at = self.now + after;
+        if at < self.scenario.duration {
+            if let Event::FaultBegins(number) = event {
+                self.known_after.insert(number, self.events);
+            }
+            self.push(at, event);
+        }
+    }
+
+    /// In a replay a condition was met. If that was to be expected here, its fault is scheduled here and now, and not a
+    /// moment later: the order of what falls on one moment is the order in which it was scheduled. If not, the plan
+    /// knows better.
+    fn met_as_planned(&mut self, number: u16) {
+        let events = self.events;
+        let is_this = |resolved: &Resolved| resolved.number == number && resolved.known_after == events;
+        let follow = self.follow.as_mut().expect("invariant: only a replay asks");
+        if let Some(at) = follow.iter().position(is_this) {
+            let resolved = follow.remove(at);
+            self.begin_planned(&resolved);
+        }
+    }
+
+    fn begin_planned(&mut self, resolved: &Resolved) {
+        self.known_after.insert(resolved.number, resolved.known_after);
+        self.push(resolved.at_ns.max(self.now), Event::FaultBegins(resolved.number));
+    }
+
+    /// In a replay: schedules what the capsule's plan knows by now and this run, being another build's, has not met.
     pub(super) fn follow_plan(&mut self) {
-        if self.follow.is_empty() {
-            return;
-        }
+        let Some(follow) = self.follow.as_mut().filter(|follow| !follow.is_empty()) else { return };
         let next_at = self.heap.next_at().unwrap_or(Nanos::MAX);
-        let (events, now) = (self.events, self.now);
+        let events = self.events;
         let due = |resolved: &Resolved| events >= resolved.known_after || next_at > resolved.at_ns;
-        let (due, later): (Vec<_>, Vec<_>) = self.follow.drain(..).partition(due);
-        self.follow = later;
-        for resolved in due {
-            self.known_after.insert(resolved.number, resolved.known_after);
-            self.push(resolved.at_ns.max(now), Event::FaultBegins(resolved.number));
-        }
+        let (due, later): (Vec<_>, Vec<_>) = follow.drain(..).partition(due);
+        *follow = later;
+        due.iter().for_each(|resolved| self.begin_planned(resolved));
     }
 
     pub(super) fn begin_fault(&mut self, number: u16) {

@@ -200,8 +200,9 @@ pub(crate) struct World {
     waiting: Vec<Waiting>,
     waiting_operations: Vec<Waiting>,
     resolved: Vec<Resolved>,
-    /// In a replay: what is still to be scheduled of the capsule's plan, and what its targets came to.
-    follow: Vec<Resolved>,
+    /// In a replay: what is still to be scheduled of the capsule's plan where the scenario has conditions, and what
+    /// targets came to.
+    follow: Option<Vec<Resolved>>,
     known_targets: BTreeMap<u16, Vec<Vec<u8>>>,
     /// For each fault with a condition, the event that met it.
     known_after: BTreeMap<u16, u64>,
@@ -242,7 +243,8 @@ impl World {
     pub(crate) fn new(scenario: Rc<Scenario>, seed: u64, options: Options) -> World {
         let members = usize::from(scenario.cluster.members);
         let plan = plan::expand(&scenario, seed);
-        let follow = options.follow.unwrap_or_default();
+        let follow = options.follow;
+        let known_targets = follow.iter().flatten().map(|resolved| (resolved.number, resolved.members.clone())).collect();
         let sources = scenario.faults.len() + scenario.operations.len();
         let mut network = Stream::new(seed, "network");
         if options.perturb == Some(Perturb::Draw) {
@@ -268,7 +270,7 @@ impl World {
             waiting: Vec::new(),
             waiting_operations: Vec::new(),
             resolved: Vec::new(),
-            known_targets: follow.iter().map(|resolved| (resolved.number, resolved.members.clone())).collect(),
+            known_targets,
             known_after: BTreeMap::new(),
             follow,
             restarts: Vec::new(),

@@ -142,7 +142,10 @@ impl World {
             Ok(false) => {}
             Ok(true) => {
                 self.observer.tally.applied += 1;
-                if let Some(operation) = self.proposed.remove(&request) {
+                // A delete that found nothing, or a compare that failed, has no place in the order of revisions.
+                if let Some(operation) = self.proposed.remove(&request)
+                    && self.state_checker.made_revision(index)
+                {
                     self.log.borrow_mut().history.operations[operation as usize].applied = Some(revision);
                 }
             }

@@ -17,6 +17,7 @@ use seedbed::pb::ids;
 use seedbed::raft::{Message, NodeId, RaftEvent};
 use seedbed::time::Nanos;
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The cluster's members, none of them started.
@@ -286,7 +287,10 @@ impl World {
         let (why, fault) = begun.why;
         let record = match why {
             Slow::Usual if begun.took < self.scenario.cluster.heartbeat => self.current,
-            _ => self.note_aside(fault.unwrap_or(self.current), What::DiskBusy { node: index, took: begun.took, why }),
+            _ => {
+                let blame = fault.and_then(NonZeroU32::new);
+                self.note_aside(self.current, What::DiskBusy { node: index, took: begun.took, why, blame })
+            }
         };
         self.nodes[usize::from(index)].operations.push_back((op.id, record));
         self.happened(Happening::of(scenario::Event::SyncStarted, index));
@@ -341,7 +345,6 @@ impl World {
 
     pub(super) fn on_message(&mut self, from: NodeIndex, to: NodeIndex, message: Message, epoch: u32, sent: Nanos) {
         let kind = Kind::of(&message);
-        let sender = self.nodes[usize::from(from)].id;
         let lost = if let Some(cut) = self.network.died_in_flight(from, to, epoch) {
             Some((Lost::CutInFlight, cut))
         } else if !self.nodes[usize::from(to)].is_up() {
@@ -354,7 +357,6 @@ impl World {
             self.report_snapshot(from, self.nodes[usize::from(to)].id, kind, self.now, false);
             return;
         }
-        debug_assert_eq!(sender, message.from, "invariant: a message names its sender");
         self.note(What::Delivered { from, to, kind, sent });
         if kind.from_leader() {
             self.observer.heard_leader(from, sent);

@@ -2,10 +2,11 @@
 //!
 //! A run writes one small record for each event of the world, and one for each thing worth telling that happens inside
 //! an event (a message lost, a tick dropped, a leader elected). A record names the record that caused it: a delivery,
-//! the step that sent the message; a completion, the disk operation; a stalled operation, the fault that stalled it.
+//! the step that sent the message; a completion, the disk operation; a lost message, the fault that took it.
 
 use seedbed::raft::{Body, CampaignCause, Message, Role, StepDownCause};
 use seedbed::time::Nanos;
+use std::num::NonZeroU32;
 
 /// A record's number; 0 is the start of the run.
 pub type RecordId = u32;
@@ -44,9 +45,9 @@ pub enum What {
     Lost { from: NodeIndex, to: NodeIndex, kind: Kind, why: Lost },
     /// A message was held back by a fault (the cause) and arrives only at `arrives`.
     Delayed { from: NodeIndex, to: NodeIndex, kind: Kind, arrives: Nanos },
-    /// A disk operation that someone waits for began; it will take `took`. The cause is the fault that slowed it, or
-    /// the step that issued it.
-    DiskBusy { node: NodeIndex, took: Nanos, why: Slow },
+    /// A disk operation that someone waits for began; it will take `took`. `blame` is the fault that slowed it, if one
+    /// did.
+    DiskBusy { node: NodeIndex, took: Nanos, why: Slow, blame: Option<NonZeroU32> },
     /// A disk operation was done or failed.
     DiskDone { node: NodeIndex, failed: bool },
     /// A member's raft loop lost `count` ticks. The cause is the disk operation, pause or slow CPU that held it up.

@@ -170,9 +170,9 @@ impl World {
         self.phase = Phase::Over;
     }
 
-    /// Ends the run once life has returned and every member has applied everything.
+    /// Ends the run once life has returned, every client has heard, and every member has applied everything.
     pub(super) fn maybe_end(&mut self) {
-        if self.phase != Phase::Probing || self.probes.borrow().done_at.is_none() {
+        if self.phase != Phase::Probing || !self.tasks.all_done() {
             return;
         }
         let mut applied =

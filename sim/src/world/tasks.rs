@@ -192,6 +192,8 @@ impl Shared {
 pub(crate) struct Tasks {
     shared: Rc<RefCell<Shared>>,
     tasks: Vec<Option<Task>>,
+    /// Programs that have not ended.
+    running: usize,
     ready: Arc<Mutex<VecDeque<TaskId>>>,
 }
 
@@ -216,7 +218,7 @@ impl Wake for WakeUp {
 
 impl Tasks {
     pub(crate) fn new() -> Tasks {
-        Tasks { shared: Rc::default(), tasks: Vec::new(), ready: Arc::default() }
+        Tasks { shared: Rc::default(), tasks: Vec::new(), running: 0, ready: Arc::default() }
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -232,6 +234,7 @@ impl Tasks {
         let task = TaskId::try_from(self.tasks.len()).expect("invariant: fewer than 2^32 programs");
         let waker: Waker = Arc::new(WakeUp { task, ready: self.ready.clone() }).into();
         waker.wake_by_ref();
+        self.running += 1;
         self.tasks.push(Some(Task { program: Box::pin(program), waker }));
     }
 
@@ -249,6 +252,11 @@ impl Tasks {
         slot.map(|slot| slot.fill(())).is_some()
     }
 
+    /// Whether every program has ended.
+    pub(crate) fn all_done(&self) -> bool {
+        self.running == 0
+    }
+
     /// Polls every program that was woken, and those that they wake, until none is ready.
     pub(crate) fn poll_ready(&mut self, now: Nanos) {
         self.shared.borrow_mut().now = now;
@@ -259,6 +267,7 @@ impl Tasks {
             let done = task.program.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
             if done {
                 self.tasks[id as usize] = None;
+                self.running -= 1;
             }
         }
     }
