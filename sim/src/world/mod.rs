@@ -406,7 +406,7 @@ impl World {
         Outcome {
             history: log.history,
             restarts: self.restarts,
-            tally: self.observer.finish(&self.records, self.now),
+            tally: self.observer.finish(),
             records: self.records,
             members: self.by_id,
             failures: self.failures,

@@ -2,7 +2,7 @@
 
 use super::plan::Happening;
 use super::process::raft_event;
-use super::record::{Held, NodeIndex, RecordId, Records, What};
+use super::record::{Held, NodeIndex, RecordId, What};
 use super::{Phase, World};
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
@@ -97,7 +97,7 @@ impl Observer {
         self.tally.final_term = self.tally.final_term.max(term);
     }
 
-    pub(super) fn finish(self, _records: &Records, _now: Nanos) -> Tally {
+    pub(super) fn finish(self) -> Tally {
         self.tally
     }
 }
