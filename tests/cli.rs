@@ -1,76 +1,14 @@
 //! What a person meets on the command line: messages and exit codes for bad input, one JSON object, capsules that replay,
 //! output that fits where it goes, and runs that nobody's watching changes.
 
+#[path = "support/command.rs"]
+mod run;
+
+use run::{Folder, command, json, ran, seedbed};
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// The project's root: scenarios are named from there.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the project is there")
-}
-
-/// An empty folder, gone with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("seedbed-cli-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a folder can be made");
-        Folder(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).expect("writable");
-        path.display().to_string()
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    fn is_empty(&self) -> bool {
-        fs::read_dir(&self.0).expect("readable").next().is_none()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
-    command.args(args).current_dir(root()).env_remove("COLUMNS").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
-    command
-}
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-fn seedbed(args: &[&str]) -> Ran {
-    ran(command(args).output().expect("the binary runs"))
-}
-
-fn ran(output: Output) -> Ran {
-    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
-    Ran { code: output.status.code().expect("not killed"), out: text(output.stdout), err: text(output.stderr) }
-}
-
-fn json(args: &[&str]) -> (i32, Value) {
-    let ran = seedbed(args);
-    let value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {}", ran.out));
-    (ran.code, value)
-}
+use std::path::Path;
+use std::process::Stdio;
 
 const CRASH: &str = "scenarios/leader-switch/leader-crash.toml";
 const ARMS: &str = "scenarios/leader-switch/rejoin-after-isolation.toml";

@@ -1,52 +1,25 @@
 //! Sweeps from the command line: the same rows for any number of workers, files for machines, and failures by kind.
 
+#[path = "support/command.rs"]
+mod run;
+
+use run::{Folder, Ran, command, json, seedbed};
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
 
 const CRASH: &str = "scenarios/leader-switch/leader-crash.toml";
 const ARMS: &str = "scenarios/leader-switch/rejoin-after-isolation.toml";
 const BUG: &str = "readindex-no-term-commit";
 const BUGGY: &str = "scenarios/bugs/readindex-no-term-commit.toml";
 
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("seedbed-sweep-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a folder can be made");
-        Folder(path)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn seedbed(args: &[&str]) -> (i32, String, String) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let output = Command::new(env!("CARGO_BIN_EXE_seedbed")).args(args).current_dir(root).output().expect("it runs");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    (output.status.code().expect("not killed"), text(output.stdout), text(output.stderr))
-}
-
 /// Runs a sweep and reads its JSON.
 fn sweep(args: &[&str]) -> (i32, Value, String) {
     let folder = Folder::new();
     let (json, out) = (folder.path("sweep.json"), folder.path("out"));
-    let (code, told, _) = seedbed(&[&["sweep"], args, &["--json", &json, "--out", &out]].concat());
+    let ran = seedbed(&[&["sweep"], args, &["--json", &json, "--out", &out]].concat());
     let text = fs::read_to_string(json).expect("written");
-    (code, serde_json::from_str(&text).expect("JSON"), told)
+    (ran.code, serde_json::from_str(&text).expect("JSON"), ran.out)
 }
 
 fn digests(sweep: &Value) -> Vec<(u64, String)> {
@@ -62,13 +35,11 @@ fn a_digest_is_the_same_alone_in_a_batch_and_among_workers() {
     let (_, two, _) = sweep(&[CRASH, "--seeds", "0..51", "--jobs", "2"]);
     assert_eq!(digests(&one), digests(&two));
     for seed in [0, 50] {
-        let (_, alone, _) = seedbed(&["run", CRASH, "--seed", &seed.to_string(), "--json"]);
-        let alone: Value = serde_json::from_str(&alone).expect("JSON");
+        let (_, alone) = json(&["run", CRASH, "--seed", &seed.to_string(), "--json"]);
         assert_eq!(digests(&one)[seed as usize], (seed, alone["digest"].as_str().expect("one").to_owned()));
     }
     let (_, arms, _) = sweep(&[ARMS, "--seeds", "4"]);
-    let (_, alone, _) = seedbed(&["run", ARMS, "--seed", "4", "--json"]);
-    let alone: Value = serde_json::from_str(&alone).expect("JSON");
+    let (_, alone) = json(&["run", ARMS, "--seed", "4", "--json"]);
     assert_eq!(digests(&arms), [(4, alone["digest"].as_str().expect("one").to_owned())], "arms taken together");
 }
 
@@ -114,8 +85,9 @@ fn failures_are_grouped_and_the_first_of_each_kind_is_kept() {
     let (json, junit, out) = (folder.path("sweep.json"), folder.path("sweep.xml"), folder.path("out"));
     let args =
         ["sweep", BUGGY, CRASH, "--seeds", "0..6", "--bug", BUG, "--json", &json, "--junit", &junit, "--out", &out];
-    let (code, told, _) = seedbed(&args);
-    assert_eq!(code, 10, "{told}");
+    let ran = seedbed(&args);
+    assert_eq!(ran.code, 10, "{}", ran.out);
+    let told = ran.out;
     assert!(told.contains("failures by signature") && told.contains("first seed "), "{told}");
     let swept: Value = serde_json::from_str(&fs::read_to_string(json).expect("written")).expect("JSON");
     let failures = swept["failures"].as_array().expect("failures");
@@ -126,7 +98,7 @@ fn failures_are_grouped_and_the_first_of_each_kind_is_kept() {
     assert_eq!(fs::read_dir(&out).expect("made").count(), failures.len(), "a capsule a group");
     for failure in failures {
         let capsule = failure["capsule"].as_str().expect("a capsule");
-        let (code, told, _) = seedbed(&["replay", capsule]);
+        let Ran { code, out: told, .. } = seedbed(&["replay", capsule]);
         assert_eq!(code, 10, "{told}");
         assert!(told.starts_with(&format!("seed {} · ", failure["first_seed"])), "{told}");
     }
@@ -177,7 +149,7 @@ fn bad_sweeps_run_nothing_and_write_nothing() {
         (&[CRASH, "--seeds", "0..18446744073709551615"], "more runs than can be counted"),
     ];
     for (args, words) in cases {
-        let (code, told, err) =
+        let Ran { code, out: told, err } =
             seedbed(&[&["sweep"], *args, &["--json", &json, "--junit", &junit, "--out", &out]].concat());
         assert_eq!((code, told.as_str()), (2, ""), "{args:?}: {err}");
         assert!(err.starts_with("error: ") && err.contains(words), "{args:?}: {err}");
@@ -190,16 +162,14 @@ fn bad_sweeps_run_nothing_and_write_nothing() {
 fn an_interrupted_sweep_reports_what_it_finished() {
     let folder = Folder::new();
     let (json, out) = (folder.path("sweep.json"), folder.path("out"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let child = Command::new(env!("CARGO_BIN_EXE_seedbed"))
-        .args(["sweep", CRASH, "--seeds", "0..1000000", "--json", &json, "--out", &out])
-        .current_dir(root)
+    let child = command(&["sweep", CRASH, "--seeds", "0..1000000", "--json", &json, "--out", &out])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    let asked = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
+    let asked =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill is there");
     assert!(asked.success());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130));

@@ -14,7 +14,7 @@
 
 use crate::judge::Judged;
 use crate::report::Verdict;
-use crate::scenario::ScenarioFile;
+use crate::scenario::{BugSwitch, ScenarioFile};
 use crate::world::digest::hex;
 use crate::world::{Checkpoint, Resolved};
 use serde::de::{self, Deserializer, Unexpected};
@@ -115,8 +115,8 @@ pub enum CapsuleError {
 }
 
 impl Capsule {
-    /// The capsule of a run; `None` if there is nothing to replay, because the testbed itself broke.
-    pub fn of(judged: &Judged, file: &ScenarioFile, bugs: &[String]) -> Option<Capsule> {
+    /// The capsule of a run with these switches of the command line; `None` if there is nothing to replay, because the testbed itself broke.
+    pub fn of(judged: &Judged, file: &ScenarioFile, bugs: &[BugSwitch]) -> Option<Capsule> {
         let outcome = judged.outcome.as_ref()?;
         let report = &judged.report;
         Some(Capsule {
@@ -125,7 +125,7 @@ impl Capsule {
             path: file.file().to_owned(),
             arm: report.arm.clone(),
             seed: report.seed,
-            bugs: bugs.to_vec(),
+            bugs: bugs.iter().map(ToString::to_string).collect(),
             verdict: report.verdict,
             exit: report.exit,
             failed_checks: report.failed_checks.clone(),

@@ -8,6 +8,7 @@ use crate::report::{
 };
 use crate::run::{self, thread_cpu_time};
 use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance};
+use crate::story::quoted;
 use crate::world::random::Stream;
 use crate::world::{Options, Outcome, digest};
 use seedbed::time::Nanos;
@@ -79,29 +80,27 @@ pub fn combine(arms: Vec<Report>) -> Report {
     whole.failed_checks = failed.collect();
     whole.failed_checks.dedup();
     whole.observations = BTreeMap::new();
-    whole.replay = format!("seedbed run {} --seed {}", whole.path, whole.seed);
+    // The first arm's command, without the arm: it has the command line's bugs.
+    let arm = arms[0].arm.as_ref().map(|arm| format!(" --arm {}", quoted(arm)));
+    whole.replay = arm.map_or(arms[0].replay.clone(), |arm| arms[0].replay.replacen(&arm, "", 1));
     whole.arms = arms;
     whole
 }
 
 fn blank(file: &ScenarioFile, scenario: &Scenario, arm: Option<&str>, seed: u64, bugs: &[BugSwitch]) -> Report {
-    let named = |switch: &BugSwitch| match switch.member {
-        Some(member) => format!("{}@n{member}", switch.bug.info().name),
-        None => switch.bug.info().name.to_owned(),
-    };
-    let mut replay = format!("seedbed run {} --seed {seed}", file.file());
+    let mut replay = format!("seedbed run {} --seed {seed}", quoted(file.file()));
     if let Some(arm) = arm {
-        replay += &format!(" --arm {arm}");
+        replay += &format!(" --arm {}", quoted(arm));
     }
     for bug in bugs {
-        replay += &format!(" --bug {}", named(bug));
+        replay += &format!(" --bug {bug}");
     }
     Report {
         scenario: scenario.name.clone(),
         path: file.file().to_owned(),
         arm: arm.map(str::to_owned),
         seed,
-        bugs: scenario.cluster.bugs.iter().map(named).collect(),
+        bugs: scenario.cluster.bugs.iter().map(ToString::to_string).collect(),
         verdict: Verdict::Passed,
         exit: 0,
         digest: 0,

@@ -18,6 +18,7 @@ use crate::capsule::Capsule;
 use crate::judge::{Judged, combine, judge};
 use crate::report::{Report, Verdict};
 use crate::scenario::{BugSwitch, ScenarioError, ScenarioFile};
+use crate::story::{quoted, word};
 use crate::world::Options;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -39,8 +40,6 @@ pub struct Sweep<'a> {
     pub shard: (u64, u64),
     /// Bugs that are switched on besides those of the arms.
     pub bugs: &'a [BugSwitch],
-    /// The bugs as text, for capsules.
-    pub bug_names: &'a [String],
     /// Workers.
     pub jobs: usize,
 }
@@ -168,7 +167,8 @@ impl Sweep<'_> {
             }
             drop(sender);
             let mut collected = Collected::default();
-            for finished in &receiver {
+            // By value: an early return hangs up, and the workers hear it.
+            for finished in receiver {
                 let finished = finished?;
                 seen(&finished.row);
                 collected.add(finished);
@@ -194,8 +194,9 @@ impl Sweep<'_> {
             let judged = catch_unwind(AssertUnwindSafe(|| judge(file, arm, seed, self.bugs, Options::default())));
             let Ok(judged) = judged else {
                 // The panic has printed its message already.
-                let arm = arm.map(|arm| format!(" --arm {arm}")).unwrap_or_default();
-                let replay = format!("seedbed run {} --seed {seed}{arm}", file.file());
+                let arm = arm.map(|arm| format!(" --arm {}", quoted(arm))).unwrap_or_default();
+                let bugs: String = self.bugs.iter().map(|bug| format!(" --bug {bug}")).collect();
+                let replay = format!("seedbed run {} --seed {seed}{arm}{bugs}", quoted(file.file()));
                 let signature = "a judge panicked".to_owned();
                 finished.row.replay = Some(replay.clone());
                 finished.failures.push(Failed { signature, capsule: None, replay });
@@ -236,7 +237,7 @@ impl Sweep<'_> {
             *first = number.min(*first);
             is_first
         };
-        let capsule = if is_first { Capsule::of(judged, file, self.bug_names).map(Box::new) } else { None };
+        let capsule = if is_first { Capsule::of(judged, file, self.bugs).map(Box::new) } else { None };
         Failed { signature, capsule, replay: report.replay.clone() }
     }
 }
@@ -246,7 +247,7 @@ impl Sweep<'_> {
 fn signature(report: &Report) -> String {
     match (&report.signature, report.failed_checks.as_slice()) {
         (Some(signature), _) => signature.lines().next().unwrap_or_default().trim_end().to_owned(),
-        (None, []) => crate::story::word(report.verdict).to_owned(),
+        (None, []) => word(report.verdict).to_owned(),
         (None, checks) => checks.join(", "),
     }
 }
@@ -364,7 +365,6 @@ mod tests {
                 seeds: 10..17,
                 shard: (index, of),
                 bugs: &[],
-                bug_names: &[],
                 jobs: 1,
             };
             let runs: u64 = (0..of).map(|index| shard(index).runs().expect("few")).sum();

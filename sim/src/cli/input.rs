@@ -117,15 +117,9 @@ pub(super) fn resolve(
     let mut scenario = file.resolve(arm, &mut |below| swarm.below(below))?;
     for bug in bugs {
         let switched = scenario.cluster.switch_on(*bug);
-        switched.map_err(|why| format!("--bug {}: {why} (seed {seed} of {})", bug_text(bug), file.file()))?;
+        switched.map_err(|why| format!("--bug {bug}: {why} (seed {seed} of {})", file.file()))?;
     }
     Ok(scenario)
-}
-
-/// A bug switch as `--bug` takes it.
-pub(super) fn bug_text(switch: &BugSwitch) -> String {
-    let name = switch.bug.info().name;
-    switch.member.map_or_else(|| name.to_owned(), |member| format!("{name}@n{member}"))
 }
 
 /// Seeds from `a` up to but not including `b`.

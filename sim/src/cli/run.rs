@@ -1,6 +1,6 @@
 //! `seedbed run`: one seed of a scenario, told as a story.
 
-use super::input::{arms, bug_text, resolve, scenario_file};
+use super::input::{arms, resolve, scenario_file};
 use super::{BadInput, finish, terminal};
 use crate::capsule::Capsule;
 use crate::judge::{Judged, combine, judge};
@@ -129,7 +129,7 @@ impl<'a> Tries<'a> {
         };
         let scenario = resolve(file, arms[0], seed, bugs)?;
         let named: Vec<&str> = arms.iter().flatten().copied().collect();
-        let bug_names: Vec<String> = bugs.iter().map(bug_text).collect();
+        let bug_names: Vec<String> = bugs.iter().map(ToString::to_string).collect();
         let header = story::header(file, &scenario, seed, &named, &bug_names, width);
         if watch.json {
             terminal::say(header.trim_end());
@@ -190,8 +190,7 @@ impl<'a> Tries<'a> {
 
     /// Writes the capsule of a failed run. That it cannot be written is no reason to hide the failure.
     fn keep(&self, judged: &Judged, out: &Path) -> Option<PathBuf> {
-        let bugs: Vec<String> = self.bugs.iter().map(bug_text).collect();
-        let mut capsule = Capsule::of(judged, self.file, &bugs)?;
+        let mut capsule = Capsule::of(judged, self.file, self.bugs)?;
         capsule.trace = self.watch.trace.clone();
         match capsule.write(out, self.file.name()) {
             Ok(path) => Some(path),

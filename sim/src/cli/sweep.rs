@@ -3,7 +3,7 @@
 mod files;
 mod progress;
 
-use super::input::{Seeds, Shard, arms, bug_text, resolve, scenario_file, seeds, shard, toml_files};
+use super::input::{Seeds, Shard, arms, resolve, scenario_file, seeds, shard, toml_files};
 use super::{BadInput, INTERRUPTED, finish, terminal};
 use crate::scenario::{BugSwitch, ScenarioFile, parse_bug_switch};
 use crate::story;
@@ -69,14 +69,12 @@ pub(super) fn run(args: &SweepArgs) -> u8 {
 
 fn sweep(args: &SweepArgs) -> Result<u8, BadInput> {
     let files = read_all(args)?;
-    let bug_names: Vec<String> = args.bugs.iter().map(bug_text).collect();
     let sweep = Sweep {
         files: &files,
         arm: args.arm.as_deref(),
         seeds: args.seeds.first..args.seeds.end,
         shard: args.shard.map_or((0, 1), |shard| (shard.index, shard.of)),
         bugs: &args.bugs,
-        bug_names: &bug_names,
         jobs: args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
     };
     if sweep.runs().is_none() {

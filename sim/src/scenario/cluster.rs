@@ -5,6 +5,7 @@ use super::{
     vocabulary,
 };
 use seedbed::bug::Bug;
+use std::fmt;
 
 /// The members. Member `n1` is number 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,29 +84,17 @@ pub struct BugSwitch {
     pub member: Option<u8>,
 }
 
-/// Every bug with its name in files and on the command line.
-const BUGS: &[(&str, Bug)] = &[
-    ("ack-before-wal", Bug::AckBeforeWal),
-    ("vote-not-durable", Bug::VoteNotDurable),
-    ("readindex-no-term-commit", Bug::ReadindexNoTermCommit),
-    ("commit-older-term", Bug::CommitOlderTerm),
-    ("prevote-wedge", Bug::PrevoteWedge),
-    ("lease-read-under-pause", Bug::LeaseReadUnderPause),
-];
-
-/// The bug that a name stands for.
-pub fn bug_by_name(name: &str) -> Option<Bug> {
-    BUGS.iter().find(|(known, _)| *known == name).map(|(_, bug)| *bug)
-}
-
-/// A bug's name.
-pub fn bug_name(bug: Bug) -> &'static str {
-    BUGS.iter().find(|(_, known)| *known == bug).map_or("unnamed", |(name, _)| name)
+impl fmt::Display for BugSwitch {
+    /// As `--bug` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.bug.info().name)?;
+        self.member.map_or(Ok(()), |member| write!(f, "@n{member}"))
+    }
 }
 
 /// Every bug's name.
 pub(super) fn bug_names() -> Vec<&'static str> {
-    BUGS.iter().map(|(name, _)| *name).collect()
+    Bug::ALL.iter().map(|bug| bug.info().name).collect()
 }
 
 impl Cluster {

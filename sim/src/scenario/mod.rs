@@ -71,7 +71,7 @@ mod vocabulary;
 mod workload;
 
 pub use action::Action;
-pub use cluster::{BugSwitch, Cluster, Profile, bug_by_name, bug_name};
+pub use cluster::{BugSwitch, Cluster, Profile};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
 pub use fault::{Condition, Event, Fault, Operation, OperationAction, Target, Trigger};

@@ -1,13 +1,14 @@
 //! Words with something inside: members (`n2`), targets, bug switches (`name@n2`), comparisons (`>= 1`).
 
 use super::{
-    BugSwitch, Comparison, Endpoints, Target, bug_by_name,
+    BugSwitch, Comparison, Endpoints, Target,
     cluster::bug_names,
     error::{clip, unknown},
     expect::{CAUSES, CHECKS},
     vocabulary::{Text, word},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use seedbed::bug::Bug;
 use serde::{Deserialize, Deserializer, de};
 use std::{borrow::Cow, fmt};
 
@@ -76,7 +77,7 @@ fn bug_switch(text: &str) -> Result<BugSwitch, (String, String)> {
             (name, Some(number))
         }
     };
-    let bug = bug_by_name(name).ok_or_else(|| unknown("bug", name, &bug_names()))?;
+    let bug = Bug::from_name(name).ok_or_else(|| unknown("bug", name, &bug_names()))?;
     Ok(BugSwitch { bug, member })
 }
 

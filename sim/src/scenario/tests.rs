@@ -270,7 +270,7 @@ fn bug_switches_as_the_command_line_takes_them() {
 #[test]
 fn every_bug_has_a_name_that_leads_back_to_it() {
     for name in cluster::bug_names() {
-        assert_eq!(bug_by_name(name).map(bug_name), Some(name));
+        assert_eq!(Bug::from_name(name).map(|bug| bug.info().name), Some(name));
     }
 }
 

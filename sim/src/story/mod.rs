@@ -51,12 +51,13 @@ pub enum Detail {
     Full,
 }
 
-/// Rows of the timeline that are told from the beginning and from the end, when there are more.
-const fn bounds(detail: Detail) -> (usize, usize) {
+/// Rows of the timeline that are told from the beginning and from the end, when there are more; and of those between,
+/// how many new leaders.
+const fn bounds(detail: Detail) -> (usize, usize, usize) {
     match detail {
-        Detail::Short => (12, 4),
-        Detail::Usual => (28, 12),
-        Detail::Full => (usize::MAX, 0),
+        Detail::Short => (12, 4, 4),
+        Detail::Usual => (24, 10, 12),
+        Detail::Full => (usize::MAX, 0, 0),
     }
 }
 
@@ -100,8 +101,8 @@ pub fn arm_heading(arm: &str, width: usize) -> String {
 /// What happened and why, to the figures.
 pub fn body(judged: &Judged, detail: Detail, width: usize) -> String {
     let mut paper = Paper::new(width);
-    paper.blank();
     if let Some(outcome) = &judged.outcome {
+        paper.blank();
         let rows = timeline::rows(&judged.scenario, judged.report.seed, outcome, detail == Detail::Full);
         write_rows(&mut paper, &rows, detail);
     }
@@ -129,17 +130,38 @@ pub fn ending(report: &Report, ending: &Ending, width: usize) -> String {
 }
 
 fn write_rows(paper: &mut Paper, rows: &[Row], detail: Detail) {
-    let (first, last) = bounds(detail);
-    // Leaving out less than a handful saves nothing.
-    let cut = rows.len() > first.saturating_add(last).saturating_add(4);
-    let (head, tail) = if cut { (&rows[..first], &rows[rows.len() - last..]) } else { (rows, &rows[..0]) };
-    let mut cells: Vec<Vec<String>> = head.iter().chain(tail).map(cells).collect();
-    if cut {
-        let left_out = rows.len() - first - last;
-        let note = paint(DIM, format!("{} lines left out; -v shows them", words::count(left_out as u64)));
-        cells.insert(first, vec![paint(DIM, "…"), String::new(), note]);
+    let mut lines = Vec::new();
+    let mut left_out = 0;
+    for (row, told) in rows.iter().zip(told(rows, detail)) {
+        if told {
+            lines.extend(gap(&mut left_out));
+            lines.push(cells(row));
+        } else {
+            left_out += 1;
+        }
     }
-    paper.table(4, &cells, &[true]);
+    paper.table(4, &lines, &[true]);
+}
+
+/// Which rows are told: all if they are few, else the first, the last, and the leaders between.
+fn told(rows: &[Row], detail: Detail) -> Vec<bool> {
+    let (first, last, mut leaders) = bounds(detail);
+    // Leaving out less than a handful saves nothing.
+    let few = rows.len() <= first.saturating_add(last).saturating_add(4);
+    let end = rows.len().saturating_sub(last);
+    let is_told = |(at, row): (usize, &Row)| {
+        let is_leader = row.tone == Tone::Leader && leaders > 0 && at >= first && at < end;
+        leaders -= usize::from(is_leader);
+        few || at < first || at >= end || is_leader
+    };
+    rows.iter().enumerate().map(is_told).collect()
+}
+
+/// The line that stands for those left out.
+fn gap(left_out: &mut usize) -> Option<Vec<String>> {
+    let n = std::mem::take(left_out) as u64;
+    let note = format!("{} left out; -v tells all", words::counted(n, "line", "lines"));
+    (n > 0).then(|| vec![paint(DIM, "…"), String::new(), paint(DIM, note)])
 }
 
 fn cells(row: &Row) -> Vec<String> {
@@ -149,4 +171,26 @@ fn cells(row: &Row) -> Vec<String> {
         Tone::Plain => row.what.clone(),
     };
     vec![paint(DIM, words::moment(row.at)), what, row.detail.clone()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_timeline_keeps_its_ends_and_its_leaders() {
+        let row = |at, tone| Row { at, what: String::new(), detail: String::new(), tone };
+        let mut rows: Vec<Row> = (0..200).map(|at| row(at, Tone::Fault)).collect();
+        rows[100].tone = Tone::Leader;
+        let told_of = |rows: &[Row], detail| told(rows, detail).iter().filter(|told| **told).count();
+        assert_eq!(told_of(&rows, Detail::Full), 200);
+        assert_eq!(told_of(&rows, Detail::Usual), 24 + 10 + 1);
+        assert_eq!(told_of(&rows, Detail::Short), 12 + 4 + 1);
+        assert!(told(&rows, Detail::Short)[100], "a new leader is told");
+        assert_eq!(told_of(&rows[..38], Detail::Usual), 38, "a few lines more are told");
+        let mut paper = Paper::new(80);
+        write_rows(&mut paper, &rows, Detail::Usual);
+        let text = paper.into_text();
+        assert_eq!(text.matches("left out").count(), 2, "before and after the leader: {text}");
+    }
 }

@@ -245,10 +245,10 @@ impl Teller<'_> {
         let cause = campaign_cause(campaigns.cause);
         let (what, detail) = match campaigns.real {
             0 if campaigns.pre == 0 => return,
-            0 if campaigns.pre == 1 => ("asks around", format!("and gets no majority of pre-votes: {cause}")),
+            0 if campaigns.pre == 1 => ("asks around", format!("for pre-votes, in vain: {cause}")),
             0 => (
                 "asks around",
-                format!("{} times without a majority of pre-votes{until}: {cause}", count(campaigns.pre)),
+                format!("for pre-votes, {} times in vain{until}: {cause}", count(campaigns.pre)),
             ),
             1 => ("campaigns", format!("in vain for term {}: {cause}", campaigns.terms.0)),
             n => {
@@ -329,7 +329,10 @@ impl Teller<'_> {
 fn campaign_cause(cause: CampaignCause) -> String {
     match cause {
         CampaignCause::Timeout { silent_ticks, timeout_ticks } => {
-            format!("heard no leader for {silent_ticks} ticks (its timeout: {timeout_ticks})")
+            // It campaigns as soon as its timeout is over, unless it could not run.
+            let late = silent_ticks != timeout_ticks;
+            let timeout = if late { format!(" (its timeout: {timeout_ticks})") } else { String::new() };
+            format!("heard no leader for {silent_ticks} ticks{timeout}")
         }
         CampaignCause::PreVoteWon => "a majority would vote for it".to_owned(),
         CampaignCause::Transfer => "its leader told it to".to_owned(),

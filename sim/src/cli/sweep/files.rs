@@ -1,6 +1,5 @@
 //! What a sweep leaves for machines: JSON for whoever merges shards or draws curves, JUnit for CI.
 
-use super::super::input::bug_text;
 use super::super::terminal;
 use super::SweepArgs;
 use crate::capsule::write_whole;
@@ -67,13 +66,14 @@ struct Run<'a> {
 impl Serialize for Runs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Sheet { sweep, swept, .. } = self.0;
+        let bugs: Vec<String> = sweep.bugs.iter().map(ToString::to_string).collect();
         let mut seq = serializer.serialize_seq(Some(swept.rows.len()))?;
         for row in &swept.rows {
             seq.serialize_element(&Run {
                 scenario: sweep.files[row.scenario].name(),
                 arm: sweep.arm,
                 seed: row.seed,
-                bugs: sweep.bug_names,
+                bugs: &bugs,
                 verdict: row.verdict,
                 exit: row.exit,
                 failed_checks: &row.failed_checks,
@@ -126,7 +126,7 @@ impl Sheet<'_> {
         let mut suite = TestSuite::new("seedbed sweep");
         suite.set_time(seconds(self.wall_s));
         suite.add_property(("seeds", format!("{}..{}", self.sweep.seeds.start, self.sweep.seeds.end).as_str()));
-        let bugs: Vec<String> = self.args.bugs.iter().map(bug_text).collect();
+        let bugs: Vec<String> = self.sweep.bugs.iter().map(ToString::to_string).collect();
         suite.add_property(("bugs", bugs.join(" ").as_str()));
         if self.swept.interrupted {
             suite.add_property(("interrupted", "true"));

@@ -59,10 +59,14 @@ impl Progress {
             last_s: 0.0,
             bar: None,
         };
-        let scenarios: Vec<Scenario> = sweep.files.iter().enumerate().map(scenario).collect();
+        let mut scenarios: Vec<Scenario> = sweep.files.iter().enumerate().map(scenario).collect();
         let name_width = scenarios.iter().map(|scenario| scenario.name.chars().count()).max().unwrap_or(0);
         let on_terminal = io::stderr().is_terminal();
         let bars = on_terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)));
+        // The first run may take a while; until then it should be seen that there is one.
+        if let (Some(bars), Some(first)) = (&bars, scenarios.first_mut()) {
+            first.bar = Some(bars.add(bar(&first.name, first.runs, name_width)));
+        }
         Progress { began, scenarios, told: 0, name_width, bars, last_line_s: 0.0 }
     }
 
@@ -73,7 +77,9 @@ impl Progress {
         let scenario = &mut self.scenarios[row.scenario];
         if scenario.done == 0 {
             scenario.first_s = (now - row.cpu_s).max(0.0);
-            scenario.bar = self.bars.as_ref().map(|bars| bars.add(bar(&scenario.name, scenario.runs, width)));
+            if scenario.bar.is_none() {
+                scenario.bar = self.bars.as_ref().map(|bars| bars.add(bar(&scenario.name, scenario.runs, width)));
+            }
         }
         scenario.done += 1;
         scenario.last_s = now;
