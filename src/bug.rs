@@ -69,7 +69,7 @@ impl Bug {
         match self {
             Bug::AckBeforeWal => BugInfo {
                 name: "ack-before-wal",
-                issue: "#14370",
+                issue: "etcd #14370",
                 versions: "< 3.5.5, < 3.4.21",
                 class: "lost write",
                 summary: "a sole voter applies and acknowledges an entry while its WAL save is still out",
@@ -79,7 +79,7 @@ impl Bug {
             },
             Bug::VoteNotDurable => BugInfo {
                 name: "vote-not-durable",
-                issue: "mutant; raft 9d2a465 is akin",
+                issue: "textbook mutant; etcd raft 9d2a465 is akin",
                 versions: "none known",
                 class: "two leaders in a term",
                 summary: "a vote is answered before the hard state that records it is durable",
@@ -89,7 +89,7 @@ impl Bug {
             },
             Bug::ReadindexNoTermCommit => BugInfo {
                 name: "readindex-no-term-commit",
-                issue: "#7331",
+                issue: "etcd #7331",
                 versions: "< 3.1.2",
                 class: "stale read",
                 summary: "a new leader serves reads from its commit index before it has committed in its own term",
@@ -99,7 +99,7 @@ impl Bug {
             },
             Bug::CommitOlderTerm => BugInfo {
                 name: "commit-older-term",
-                issue: "mutant; Raft paper, Figure 8",
+                issue: "textbook mutant; Raft paper, Figure 8",
                 versions: "none known",
                 class: "lost write",
                 summary: "a leader commits an entry of an older term by counting its replicas",
@@ -109,7 +109,7 @@ impl Bug {
             },
             Bug::PrevoteWedge => BugInfo {
                 name: "prevote-wedge",
-                issue: "#8243, #8501",
+                issue: "etcd #8243, #8501",
                 versions: "raft before 3.3",
                 class: "no progress",
                 summary: "pre-votes of a lower term are dropped instead of rejected, and grants are ignored as stale",
@@ -119,7 +119,7 @@ impl Bug {
             },
             Bug::LeaseReadUnderPause => BugInfo {
                 name: "lease-read-under-pause",
-                issue: "#6005 (ReadOnlyLeaseBased)",
+                issue: "etcd #6005 (ReadOnlyLeaseBased)",
                 versions: "an option that etcd never enabled",
                 class: "stale read",
                 summary: "a leader that was paused answers reads by a lease that is counted in ticks it did not see",

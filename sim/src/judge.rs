@@ -9,6 +9,7 @@ use crate::report::{
 use crate::run::{self, thread_cpu_time};
 use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance};
 use crate::story::quoted;
+use crate::story::words::count;
 use crate::world::random::Stream;
 use crate::world::{Options, Outcome, digest};
 use seedbed::time::Nanos;
@@ -146,7 +147,7 @@ impl Checks<'_> {
         let wanted = &self.scenario.check;
         if wanted.raft {
             let names: Vec<_> = self.failed(|check| check.starts_with("raft-"));
-            self.line("raft", names, format!("{} steps", self.outcome.raft_steps));
+            self.line("raft", names, format!("{} steps", count(self.outcome.raft_steps)));
         }
         if wanted.linearizable {
             self.linearizable();
@@ -156,7 +157,7 @@ impl Checks<'_> {
         }
         if wanted.members_equal {
             let names = self.failed(|check| check == "members-equal");
-            self.line("members-equal", names, format!("{} states compared", self.outcome.compared));
+            self.line("members-equal", names, format!("{} states compared", count(self.outcome.compared)));
         }
         if wanted.wal_replay {
             let names = self.failed(|check| check == "wal-replay");
@@ -187,18 +188,18 @@ impl Checks<'_> {
             steps: self.scenario.check.budget_steps,
             memo_bytes: (self.scenario.check.budget_mib << 20) as usize,
         };
-        let operations = self.outcome.history.operations.len();
+        let operations = self.outcome.history.operations.len() as u64;
         match linearizable::check(&self.outcome.history, budget) {
             Linearizable::Linearizable { by } => {
                 let by = match by {
                     Prover::Witness => "witness",
                     Prover::Search => "search",
                 };
-                self.line("linearizable", Vec::new(), format!("{by}, {operations} operations"));
+                self.line("linearizable", Vec::new(), format!("{by}, {} operations", count(operations)));
             }
             Linearizable::NotLinearizable(violation) => {
                 self.violated("linearizable", &violation);
-                self.line("linearizable", vec!["linearizable".into()], format!("{operations} operations"));
+                self.line("linearizable", vec!["linearizable".into()], format!("{} operations", count(operations)));
             }
             Linearizable::Undecided { why } => {
                 self.check("linearizable", CheckResult::Undecided, why);
@@ -278,7 +279,7 @@ fn decide(report: &mut Report, scenario: &Scenario, outcome: &Outcome) {
     }
 }
 
-/// What failures of a kind have in common: the check, and its message without its numbers.
+/// What failures of a kind have in common: the check, and its message up to its first number.
 fn signature(report: &Report, surprising: &[&str]) -> String {
     if let Some(check) = surprising.first() {
         let failure = report.failures.iter().find(|failure| failure.check == **check);
@@ -292,8 +293,9 @@ fn signature(report: &Report, surprising: &[&str]) -> String {
 }
 
 fn without_numbers(text: &str) -> String {
-    let words = text.split_whitespace().filter(|word| !word.chars().any(|c| c.is_ascii_digit()));
-    words.collect::<Vec<_>>().join(" ")
+    let numbered = |word: &&str| word.chars().any(|c| c.is_ascii_digit());
+    let words = text.split_whitespace().skip_while(numbered).take_while(|word| !numbered(word));
+    words.collect::<Vec<_>>().join(" ").trim_end_matches([':', ',', ';']).to_owned()
 }
 
 fn expectations(report: &mut Report, scenario: &Scenario) {

@@ -13,11 +13,11 @@
 //!
 //! # When a file counts
 //! Only with a matching record in the write-ahead log (`crate::wal::snapshots`), which is written when the operations
-//! that [`publish`] names are done. So a power cut at any moment is harmless; the CRC is for what happens to the file in
+//! that [`publish()`] names are done. So a power cut at any moment is harmless; the CRC is for what happens to the file in
 //! the months after.
 //!
-//! etcd writes the file under its final name. Here it is written as `.snap.tmp` ([`write`]) and, once its bytes are
-//! durable, renamed ([`publish`]). The wait between the two is what makes this safe: a member may come to save a
+//! etcd writes the file under its final name. Here it is written as `.snap.tmp` ([`write()`]) and, once its bytes are
+//! durable, renamed ([`publish()`]). The wait between the two is what makes this safe: a member may come to save a
 //! snapshot that it has already (a leader sends it the same one), and a rename that outlived the bytes would put a
 //! torn file in the place of a good one that counts. The world's power cuts found that.
 //!
@@ -171,7 +171,7 @@ pub fn load_newest(disk: &dyn DiskRead, counts: impl Fn(u64, u64) -> bool) -> Ne
     newest
 }
 
-/// Removes all but the newest `keep` snapshot files, and what an interrupted [`write`] left (so it must not be called
+/// Removes all but the newest `keep` snapshot files, and what an interrupted [`write()`] left (so it must not be called
 /// while one is out). `disk` is only listed. Not synced: a removal that is forgotten is repeated.
 pub fn purge(disk: &dyn DiskRead, keep: usize, ops: &mut OpSink<'_>) {
     for file in list(disk).iter().skip(keep) {

@@ -231,7 +231,7 @@ impl RaftChecker {
     fn vote(&mut self, member: usize, term: u64, candidate: u64) -> Result<(), Failure> {
         match self.votes.insert((member, term), candidate) {
             Some(other) if other != candidate => {
-                let text = format!("n{} voted twice in term {term}: for {other:x} and for {candidate:x}", member + 1);
+                let text = format!("n{} gave its vote of term {term} to two candidates", member + 1);
                 Err(Failure::new("raft-vote-once", text))
             }
             _ => Ok(()),

@@ -67,7 +67,7 @@ impl ReplayChecker {
         let kept = raft.term() > vote_term || (raft.term() == vote_term && raft.vote() == candidate);
         if !kept {
             let text =
-                format!("n{name} voted for {candidate:x} in term {vote_term}; after the crash it knows nothing of it");
+                format!("n{name} gave its vote of term {vote_term} away; after the crash it does not know to whom");
             return Err(Failure::new("wal-replay", text));
         }
         for at in raft.first_index()..=raft.commit() {
@@ -75,8 +75,8 @@ impl ReplayChecker {
             if let Some(other) = committed.committed_term(at)
                 && own != Some(other)
             {
-                let text =
-                    format!("n{name} read back an entry {at} of term {own:?}; committed was one of term {other}");
+                let own = own.map_or("no entry".to_owned(), |term| format!("an entry of term {term}"));
+                let text = format!("n{name} read back {own} at index {at}; committed was one of term {other}");
                 return Err(Failure::new("wal-replay", text));
             }
         }

@@ -40,7 +40,7 @@ pub(super) fn run(args: &BugsArgs) -> u8 {
     let mut paper = Paper::new(terminal::width());
     for row in &rows {
         let Row { name, issue, versions, class, summary, scenario, check, seeds_to_find } = row;
-        paper.paragraph("", "  ", &format!("{}  {}", paint(BOLD, name), paint(DIM, format!("{class} · etcd {issue}"))));
+        paper.paragraph("", "  ", &format!("{}  {}", paint(BOLD, name), paint(DIM, format!("{class} · {issue}"))));
         paper.paragraph("  ", "  ", summary);
         paper.paragraph("  ", "    ", &format!("{} {versions}", paint(DIM, "versions")));
         let found = if *seeds_to_find == 1 { "seed 0".to_owned() } else { format!("{seeds_to_find} seeds") };

@@ -44,16 +44,14 @@ fn unreadable(path: &Path, error: &std::io::Error) -> BadInput {
     BadInput(message)
 }
 
-/// The folder of shipped scenarios: below the current folder or one above it, or where this program was built.
+/// The folder of shipped scenarios: below the current folder or one above it.
 pub(super) fn scenarios_root() -> Option<PathBuf> {
     let below = |folder: &Path| folder.join("scenarios");
     if below(Path::new("")).is_dir() {
         return Some(PathBuf::from("scenarios"));
     }
     let here = std::env::current_dir().unwrap_or_default();
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let built = built.canonicalize().unwrap_or(built);
-    here.ancestors().chain([built.as_path()]).map(below).find(|folder| folder.is_dir())
+    here.ancestors().map(below).find(|folder| folder.is_dir())
 }
 
 /// Every `*.toml` below a folder, in order of path. Hidden entries are left out, and links to folders are not followed,

@@ -115,10 +115,10 @@ impl<'a> Explainer<'a> {
 
     /// Nothing was wrong but the timers.
     fn timers(&self, leader: NodeIndex, member: NodeIndex, at: Nanos) -> CauseStep {
+        let between =
+            if leader == member { String::new() } else { format!(" between {} and {}", name(leader), name(member)) };
         let text = format!(
-            "nothing was wrong between {} and {}: an election timeout of {} s is too short for heartbeats every {} s",
-            name(leader),
-            name(member),
+            "nothing was wrong{between}: an election timeout of {} s is too short for heartbeats every {} s",
             seconds(self.election),
             seconds(self.heartbeat)
         );

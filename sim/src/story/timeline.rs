@@ -113,6 +113,9 @@ impl Teller<'_> {
             What::Follows { node, term, leader } => self.follows(at, node, term, leader),
             What::SteppedDown { node, role: Role::Leader, term, cause } => self.steps_down(at, node, term, cause),
             What::Campaigned { node, term, pre, cause } => self.campaigns(at, node, term, pre, cause),
+            What::Refused(node) => {
+                self.row(at, Tone::Fault, format!("{} refuses", member(node)), "to start: its disk was damaged");
+            }
             What::Crashed(node) => self.crashed(at, node, record.cause),
             What::Stopped(node) => self.stopped(at, node, record.cause),
             What::FaultBegan(number) => self.fault_began(at, number),
@@ -134,7 +137,7 @@ impl Teller<'_> {
                 self.aside(at, "snapshot", format!("from {} to {} is lost: {why}", member(from), member(to)));
             }
             What::Healed => {
-                self.row(at, Tone::Plain, "healed", "every fault ends, every member runs");
+                self.row(at, Tone::Plain, "healed", "every fault ends, every member is started");
             }
             _ => {}
         }
@@ -316,7 +319,7 @@ impl Teller<'_> {
     fn finish(mut self) -> Vec<Row> {
         (0..self.members.len()).for_each(|index| self.flush_campaigns(index));
         if let Some(at) = self.outcome.alive_at {
-            let every: Vec<String> = (0..self.scenario.cluster.members).map(member).collect();
+            let every: Vec<String> = self.outcome.probed.iter().copied().map(member).collect();
             let detail = format!("a write through {} was acknowledged", listed(&every));
             self.row(at, Tone::Plain, "alive", detail);
         }

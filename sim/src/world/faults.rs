@@ -175,7 +175,9 @@ impl World {
         let random = |world: &mut World, range: Range64| world.fault_streams[planned.source].within(range);
         match &planned.action {
             Action::Crash { unsynced, bugs_after, wipe, .. } => {
+                let fault = self.current;
                 for member in members_of(first) {
+                    self.current = fault;
                     self.kill(member, *unsynced);
                     let node = &mut self.nodes[usize::from(member)];
                     if let Some(bugs) = bugs_after {

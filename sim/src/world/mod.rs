@@ -59,7 +59,7 @@ use seedbed::api::Request;
 use seedbed::disk::{DiskDone, DiskOp};
 use seedbed::member::{Costs, Effects, TraceEvent};
 use seedbed::raft::{Message, NodeId};
-use seedbed::time::Nanos;
+use seedbed::time::{Nanos, SECOND};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -159,6 +159,8 @@ pub struct Outcome {
     pub healed_at: Nanos,
     /// Proof of life: when the last probe was acknowledged.
     pub alive_at: Option<Nanos>,
+    /// The members that were asked for it: those that run.
+    pub probed: Vec<NodeIndex>,
     /// States compared, steps checked, restarts replayed.
     pub compared: u64,
     /// Steps after which Raft's invariants were checked.
@@ -168,6 +170,9 @@ pub struct Outcome {
     /// Attempts of clients beyond the first.
     pub retries: u64,
 }
+
+/// How long a run goes on after one of Raft's invariants was broken.
+const AFTER_BROKEN_RAFT: Nanos = 3 * SECOND;
 
 /// A busy cluster writes a record about so often.
 const RECORD_EVERY: Nanos = 500_000;
@@ -234,6 +239,7 @@ enum Phase {
 /// The proof of life: one write through every member.
 #[derive(Debug, Default)]
 struct Probes {
+    asked: Vec<NodeIndex>,
     pending: Vec<NodeIndex>,
     done_at: Option<Nanos>,
 }
@@ -391,6 +397,10 @@ impl World {
         if let Err(failure) = result
             && self.failures.iter().all(|other| other.check != failure.check)
         {
+            // A cluster whose Raft is broken may spin for ever. What clients see of it shows soon.
+            if failure.check.starts_with("raft-") {
+                self.push(self.now + AFTER_BROKEN_RAFT, Event::End);
+            }
             self.failures.push(failure);
         }
     }
@@ -402,7 +412,7 @@ impl World {
         }
         let digest = self.digest.value();
         let log = std::mem::take(&mut *self.log.borrow_mut());
-        let alive_at = self.probes.borrow().done_at;
+        let probes = self.probes.take();
         Outcome {
             history: log.history,
             restarts: self.restarts,
@@ -418,7 +428,8 @@ impl World {
             events: self.events,
             ended_at: self.now,
             healed_at: self.healed_at,
-            alive_at,
+            alive_at: probes.done_at,
+            probed: probes.asked,
             compared: self.state_checker.compared(),
             raft_steps: self.raft_checker.steps(),
             replays: self.replay_checker.crashes(),

@@ -104,7 +104,6 @@ impl World {
 
     /// Starts a member's process on whatever its disk holds.
     pub(super) fn start(&mut self, index: NodeIndex) {
-        self.note(What::Started(index));
         let config = self.config(index);
         let node = &mut self.nodes[usize::from(index)];
         node.life += 1;
@@ -116,11 +115,14 @@ impl World {
         match opened {
             Ok(Ok(member)) => {
                 node.process = Process::Running(Box::new(member));
+                self.note(What::Started(index));
                 self.started(index, restarted, &mut effects);
             }
             Ok(Err(refusal)) => {
                 node.process = Process::Refused;
-                if !node.damaged {
+                let damaged = node.damaged;
+                self.note(What::Refused(index));
+                if !damaged {
                     let text = format!("n{} refuses to start on a legal image: {refusal}", index + 1);
                     self.fail(Err(Failure::new("wal-replay", text)));
                 }

@@ -70,6 +70,8 @@ pub enum What {
     SteppedDown { node: NodeIndex, role: Role, term: u32, cause: StepDownCause },
     /// A member's process began (again).
     Started(NodeIndex),
+    /// A member refused to start on what its disk holds.
+    Refused(NodeIndex),
     /// A member's process was killed.
     Crashed(NodeIndex),
     /// A member stopped by itself.
