@@ -121,8 +121,10 @@ fn expand(arg: &str, folder: &Path) -> Vec<String> {
     let (parent, prefix) = before.rsplit_once('/').unwrap_or((".", before));
     let entries = fs::read_dir(folder.join(parent)).into_iter().flatten();
     let names = entries.map(|entry| entry.expect("readable").file_name().into_string().expect("UTF-8"));
-    let mut found: Vec<String> =
-        names.filter(|name| name.starts_with(prefix) && name.ends_with(after)).map(|name| format!("{parent}/{name}")).collect();
+    let mut found: Vec<String> = names
+        .filter(|name| name.starts_with(prefix) && name.ends_with(after))
+        .map(|name| format!("{parent}/{name}"))
+        .collect();
     found.sort();
     if found.is_empty() { vec![arg.to_owned()] } else { found }
 }
@@ -151,12 +153,12 @@ fn run(typed: &Typed, folder: &Path) -> Result<String, String> {
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
     let output = command.args(&args).current_dir(folder).env_remove("COLUMNS").output().expect("the binary starts");
-    let printed = String::from_utf8_lossy(&output.stdout) + &*String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     let code = output.status.code();
     // The first seed of a sweep may pass where the whole would not; but it may neither be refused nor break.
     let as_stated = code == Some(typed.exits) || (!typed.is_run && code == Some(0));
     if as_stated {
-        Ok(printed.into_owned())
+        Ok(printed)
     } else {
         Err(format!("{}: exits {code:?}, the text says {}\n{printed}", typed.place, typed.exits))
     }
@@ -262,11 +264,7 @@ fn links_lead_somewhere_and_chapters_are_listed() {
             for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
                 let file = link.split('#').next().unwrap_or_default();
                 let is_elsewhere = file.is_empty() || file.contains("://");
-                assert!(
-                    is_elsewhere || folder.join(file).exists(),
-                    "{}:{number}: there is no {file}",
-                    document.path
-                );
+                assert!(is_elsewhere || folder.join(file).exists(), "{}:{number}: there is no {file}", document.path);
             }
         }
         if let Some(chapter) = document.path.strip_prefix("chapters/") {
