@@ -289,7 +289,13 @@ impl Collected {
         for (index, arm, figures) in figures {
             self.figures.entry((scenario, index)).or_insert_with(|| (arm, Vec::new())).1.push(figures);
         }
+        // Arms that fail alike in one run are one failure; the first of them stands for it.
+        let mut seen = Vec::new();
         for Failed { signature, capsule, replay } in failures {
+            if seen.contains(&signature) {
+                continue;
+            }
+            seen.push(signature.clone());
             let first = (number, scenario, seed);
             let group = self.groups.entry(signature.clone()).or_insert_with(|| Group {
                 signature,
@@ -299,7 +305,6 @@ impl Collected {
                 replay: String::new(),
             });
             group.count += 1;
-            // Two arms of a run may fail alike; the first of them stays.
             if number < group.first.0 {
                 (group.first, group.capsule, group.replay) = (first, capsule, replay);
             }
@@ -359,14 +364,8 @@ mod tests {
         let files: Vec<ScenarioFile> =
             (0..3).map(|_| ScenarioFile::parse("x.toml", "name = \"x\"").expect("a scenario")).collect();
         for of in 1..8 {
-            let shard = |index| Sweep {
-                files: &files,
-                arm: None,
-                seeds: 10..17,
-                shard: (index, of),
-                bugs: &[],
-                jobs: 1,
-            };
+            let shard =
+                |index| Sweep { files: &files, arm: None, seeds: 10..17, shard: (index, of), bugs: &[], jobs: 1 };
             let runs: u64 = (0..of).map(|index| shard(index).runs().expect("few")).sum();
             assert_eq!(runs, 21, "{of} shards");
         }

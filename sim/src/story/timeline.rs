@@ -249,10 +249,7 @@ impl Teller<'_> {
         let (what, detail) = match campaigns.real {
             0 if campaigns.pre == 0 => return,
             0 if campaigns.pre == 1 => ("asks around", format!("for pre-votes, in vain: {cause}")),
-            0 => (
-                "asks around",
-                format!("for pre-votes, {} times in vain{until}: {cause}", count(campaigns.pre)),
-            ),
+            0 => ("asks around", format!("for pre-votes, {} times in vain{until}: {cause}", count(campaigns.pre))),
             1 => ("campaigns", format!("in vain for term {}: {cause}", campaigns.terms.0)),
             n => {
                 let (first, last) = campaigns.terms;
