@@ -11,7 +11,7 @@ mod silence;
 
 use crate::report::CauseStep;
 use crate::world::record::{NodeIndex, Record, RecordId, Records, What};
-use crate::world::{LeaderChange, Outcome};
+use crate::world::{LeaderChange, Outcome, Resolved};
 use seedbed::raft::{CampaignCause, NodeId, Role, StepDownCause};
 use seedbed::time::Nanos;
 use silence::{Evidence, Window};
@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 /// What an explanation is made from.
 pub(crate) struct Explainer<'a> {
     records: &'a Records,
-    /// Kinds of the plan's faults, by number.
-    faults: Vec<(u16, &'a str)>,
+    /// What the plan's faults came to.
+    faults: &'a [Resolved],
     by_id: &'a BTreeMap<NodeId, NodeIndex>,
     members: u8,
     heartbeat: Nanos,
@@ -39,8 +39,14 @@ struct Campaign {
 
 impl<'a> Explainer<'a> {
     pub(crate) fn new(outcome: &'a Outcome, members: u8, heartbeat: Nanos, election: Nanos) -> Explainer<'a> {
-        let faults = outcome.plan.iter().map(|resolved| (resolved.number, resolved.kind.as_str())).collect();
-        Explainer { records: &outcome.records, faults, by_id: &outcome.members, members, heartbeat, election }
+        Explainer {
+            records: &outcome.records,
+            faults: &outcome.plan,
+            by_id: &outcome.members,
+            members,
+            heartbeat,
+            election,
+        }
     }
 
     /// The chain of a change, from its root to the election. `since` is when the old leader was elected.

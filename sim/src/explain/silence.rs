@@ -3,6 +3,7 @@
 //! Each possible reason is weighed by how many heartbeats it kept from coming; the heaviest is the root.
 
 use super::{Explainer, name, seconds};
+use crate::world::Resolved;
 use crate::world::record::{Held, Kind, Lost, NodeIndex, Record, RecordId, Slow, What};
 use seedbed::time::Nanos;
 
@@ -201,7 +202,7 @@ impl Explainer<'_> {
         let total: u64 = reasons.iter().map(|(.., count)| count).sum();
         let (cause, why, at, _) = *reasons.iter().rev().max_by_key(|(.., count)| *count)?;
         let fault = self.fault(cause);
-        let kind = fault.and_then(kind_of_fault).unwrap_or(match why {
+        let kind = fault.and_then(|fault| kind_of_fault(&fault.kind)).unwrap_or(match why {
             Lost::Cut | Lost::CutInFlight => "partition",
             Lost::Loss => "loss",
             Lost::Down => "crash",
@@ -214,7 +215,7 @@ impl Explainer<'_> {
                 let began = self.records.get(cause).at;
                 format!(
                     "{} from {}: {total} messages from {talker} to {listener} were lost",
-                    phrase(kind),
+                    phrase(kind, fault),
                     seconds(began)
                 )
             }
@@ -249,10 +250,10 @@ impl Explainer<'_> {
         Some(Evidence { kind: "delay", at, member: from, record, text, weight, talker_was_silent: false })
     }
 
-    /// The kind of the fault whose beginning a record is.
-    fn fault(&self, id: RecordId) -> Option<&str> {
+    /// The fault whose beginning a record is.
+    fn fault(&self, id: RecordId) -> Option<&Resolved> {
         match self.records.get(id).what {
-            What::FaultBegan(number) => self.faults.iter().find(|(known, _)| *known == number).map(|(_, kind)| *kind),
+            What::FaultBegan(number) => self.faults.iter().find(|fault| fault.number == number),
             _ => None,
         }
     }
@@ -274,11 +275,14 @@ fn kind_of_fault(fault: &str) -> Option<&'static str> {
     })
 }
 
-fn phrase(kind: &str) -> &'static str {
+fn phrase(kind: &str, fault: Option<&Resolved>) -> String {
+    let members = fault.and_then(|fault| fault.members.first());
+    let names: Vec<String> = members.into_iter().flatten().map(|member| format!("n{member}")).collect();
+    let who = names.join(" and ");
     match kind {
-        "isolation" => "a member was cut off from the others",
-        "deaf" => "a member could hear nobody",
-        "mute" => "nobody could hear a member",
-        _ => "the network was cut",
+        "isolation" => format!("{who} was cut off from the others"),
+        "deaf" => format!("{who} could hear nobody"),
+        "mute" => format!("nobody could hear {who}"),
+        _ => "the network was cut".to_owned(),
     }
 }

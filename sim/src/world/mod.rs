@@ -250,7 +250,8 @@ impl World {
         let members = usize::from(scenario.cluster.members);
         let plan = plan::expand(&scenario, seed);
         let follow = options.follow;
-        let known_targets = follow.iter().flatten().map(|resolved| (resolved.number, resolved.members.clone())).collect();
+        let known_targets =
+            follow.iter().flatten().map(|resolved| (resolved.number, resolved.members.clone())).collect();
         let sources = scenario.faults.len() + scenario.operations.len();
         let mut network = Stream::new(seed, "network");
         if options.perturb == Some(Perturb::Draw) {
