@@ -229,7 +229,6 @@ fn every_command_ends_as_the_text_says() {
 }
 
 #[test]
-#[ignore = "what is shown changes with the world; run it with `-- --ignored` when chapters are brought up to date"]
 fn every_line_that_is_shown_is_printed() {
     follow_all("shown", |typed, printed| {
         let printed: Vec<String> = printed.lines().map(squeezed).collect();
