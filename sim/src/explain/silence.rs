@@ -100,9 +100,8 @@ impl Explainer<'_> {
         let mut disk: Option<(Busy, u64)> = None;
         let mut pause: Option<(RecordId, Nanos, u64)> = None;
         let mut cpu: Option<(RecordId, Nanos, u64)> = None;
-        // A tick is dropped when it falls due; what it waited for began before. Ticks lost in a pause are known only
-        // when it is over, so look a little beyond the window too.
-        for (id, record) in self.records.between(window.from, window.to) {
+        // What held the talker up may have begun while its last message was still leaving.
+        for (id, record) in self.records.between(window.from.saturating_sub(self.heartbeat), window.to) {
             match record.what {
                 What::TicksDropped { node, count, why: Held::Disk } if node == talker => {
                     let busy = self.busy(record.cause);
