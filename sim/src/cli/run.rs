@@ -24,7 +24,7 @@ pub(super) struct RunArgs {
     /// The scenario file
     pub(super) scenario: PathBuf,
 
-    /// Run this arm alone (a scenario's arms are its [[vary]] tables)
+    /// Run this arm alone (a scenario's arms are its `vary` tables)
     #[arg(long, value_name = "NAME")]
     pub(super) arm: Option<String>,
 
