@@ -315,9 +315,10 @@ fn lists_are_tables_or_arrays() {
         assert!(bug.get(key).is_some(), "{key} is missing in {bug}");
     }
     assert!(seedbed(&["bugs"]).out.contains(BUG));
-    // From a folder without scenarios the project's own are listed.
+    // From a folder without scenarios there is nothing to list, and the error says where to look.
     let folder = Folder::new();
     let elsewhere = command(&["list", "--json"]).current_dir(&folder.0).output().expect("it runs");
-    assert_eq!(elsewhere.status.code(), Some(0));
+    assert_eq!(elsewhere.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("scenarios"));
     assert!(folder.is_empty());
 }
