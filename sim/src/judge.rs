@@ -391,3 +391,43 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
     };
     Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second of a sound cluster, to be spoiled.
+    fn outcome(scenario: &Scenario) -> Outcome {
+        run::run(scenario, 1, Options::default()).expect("the harness holds").outcome
+    }
+
+    fn judged(scenario: &Scenario, outcome: &Outcome) -> Report {
+        let text = "name = \"sound\"\n";
+        let file = ScenarioFile::parse("sound.toml", text).expect("the shortest scenario");
+        let mut report = blank(&file, scenario, None, 1, &[]);
+        fill(&mut report, scenario, outcome);
+        report
+    }
+
+    #[test]
+    fn a_panic_of_a_member_a_stuck_world_and_a_broken_promise_are_told_apart() {
+        let scenario = Scenario { duration: seedbed::time::SECOND, ..Scenario::default() };
+        let mut outcome = outcome(&scenario);
+        assert_eq!(judged(&scenario, &outcome).verdict, Verdict::Passed);
+
+        outcome.panic = Some("n1 panicked at 0.500 s: invariant: none".into());
+        let report = judged(&scenario, &outcome);
+        assert_eq!((report.verdict, report.verdict.exit()), (Verdict::Panicked, 12));
+        assert_eq!(report.failed_checks, ["panic"]);
+
+        let failure = crate::check::Failure::new("members-equal", "n1 differs".into());
+        outcome.failures.push(failure);
+        assert_eq!(judged(&scenario, &outcome).verdict, Verdict::Unsafe, "safety comes before a panic");
+        let tolerant = Scenario { tolerance: Tolerance::Exceeded, ..scenario.clone() };
+        let report = judged(&tolerant, &outcome);
+        assert!(report.checks.iter().any(|check| check.result == CheckResult::BeyondTolerance));
+
+        outcome.stuck = Some("events without end".into());
+        assert_eq!(judged(&scenario, &outcome).verdict.exit(), 70);
+    }
+}
