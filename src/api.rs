@@ -1,8 +1,8 @@
 //! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
 
 use crate::pb::etcdserverpb::{
-    DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, TxnRequest,
-    TxnResponse,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
 use crate::raft::NodeId;
 
@@ -21,6 +21,10 @@ pub enum Request {
     DeleteRange(DeleteRangeRequest),
     /// Compare, then do one of two lists of operations.
     Txn(TxnRequest),
+    /// Forget the history before a revision.
+    Compact(CompactionRequest),
+    /// Copy this member's database into a dense file (`etcdctl defrag`). Concerns this member alone.
+    Defragment,
     /// Hand leadership to this member.
     MoveLeader(NodeId),
 }
@@ -36,6 +40,10 @@ pub enum Response {
     DeleteRange(DeleteRangeResponse),
     /// To [`Request::Txn`].
     Txn(TxnResponse),
+    /// To [`Request::Compact`].
+    Compact(CompactionResponse),
+    /// To [`Request::Defragment`]: the dense file is durable and in use.
+    Defragment,
     /// To [`Request::MoveLeader`]: the new leader leads.
     MoveLeader,
 }
@@ -55,6 +63,9 @@ pub enum Error {
     /// The revision asked for does not exist yet.
     #[error("etcdserver: mvcc: required revision is a future revision")]
     FutureRevision,
+    /// The revision asked for was compacted.
+    #[error("etcdserver: mvcc: required revision has been compacted")]
+    Compacted,
     /// The leader is handing over and takes no proposals.
     #[error("raft proposal dropped")]
     ProposalDropped,
@@ -104,7 +115,7 @@ impl Error {
         match self {
             Error::EmptyKey | Error::RequestTooLarge => Code::InvalidArgument,
             Error::TooManyRequests => Code::ResourceExhausted,
-            Error::FutureRevision => Code::OutOfRange,
+            Error::FutureRevision | Error::Compacted => Code::OutOfRange,
             Error::ProposalDropped => Code::Unknown,
             Error::NotLeader | Error::BadLeaderTransferee => Code::FailedPrecondition,
             Error::LeaderChanged | Error::Timeout | Error::TimeoutLeaderFail | Error::NoLeader | Error::Stopped => {

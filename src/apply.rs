@@ -4,6 +4,7 @@
 //! fails must fail alike everywhere, and it takes its place in the log all the same (its consistent index is saved).
 
 use crate::api::{Error, Request, Response};
+use crate::backend::BackendError;
 use crate::mvcc::{MvccError, Store};
 use crate::pb::etcdserverpb::InternalRaftRequest;
 use crate::raft::{Entry, EntryKind};
@@ -24,12 +25,15 @@ impl From<MvccError> for Error {
     fn from(error: MvccError) -> Error {
         match error {
             MvccError::FutureRevision => Error::FutureRevision,
+            MvccError::Compacted => Error::Compacted,
+            // The member stops; nobody hears more than that.
+            MvccError::Backend(_) => Error::Stopped,
         }
     }
 }
 
-/// Applies `entry`, whose index must follow the last applied one.
-pub fn apply(store: &mut Store, entry: &Entry) -> Applied {
+/// Applies `entry`, whose index must follow the last applied one. An error is the engine's: the member must stop.
+pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> {
     assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
     let request = match entry.kind {
         EntryKind::Normal => decode(entry),
@@ -37,18 +41,24 @@ pub fn apply(store: &mut Store, entry: &Entry) -> Applied {
         EntryKind::ConfChange | EntryKind::ConfChangeV2 => InternalRaftRequest::default(),
     };
     let number = request.header.as_ref().map_or(0, |header| header.id);
-    let mut txn = store.write(entry.index);
+    let mut txn = store.write(entry.index, entry.term)?;
     let result = if let Some(put) = &request.put {
-        Ok(Response::Put(txn.put(put)))
+        txn.put(put).map(Response::Put)
     } else if let Some(delete) = &request.delete_range {
-        Ok(Response::DeleteRange(txn.delete_range(delete)))
+        txn.delete_range(delete).map(Response::DeleteRange)
     } else if let Some(nested) = &request.txn {
         txn.txn(nested).map(Response::Txn)
+    } else if let Some(compaction) = &request.compaction {
+        txn.compact(compaction.revision).map(Response::Compact)
     } else {
         // A new leader's empty entry, or one of the cluster's own records.
         Ok(Response::MoveLeader)
     };
-    Applied { request: number, result, revision: txn.commit() }
+    let revision = txn.commit();
+    match result {
+        Err(MvccError::Backend(error)) => Err(error),
+        result => Ok(Applied { request: number, result, revision }),
+    }
 }
 
 /// The request in an entry. Members of another make also write v2 requests (a member's attributes, the cluster's
@@ -65,7 +75,10 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         Request::Put(put) => internal.put = Some(put),
         Request::DeleteRange(delete) => internal.delete_range = Some(delete),
         Request::Txn(txn) => internal.txn = Some(txn),
-        Request::Range(_) | Request::MoveLeader(_) => panic!("invariant: only writes go into the log"),
+        Request::Compact(compaction) => internal.compaction = Some(compaction),
+        Request::Range(_) | Request::MoveLeader(_) | Request::Defragment => {
+            panic!("invariant: only writes go into the log")
+        }
     }
     internal.encode_to_vec()
 }

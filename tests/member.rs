@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use seedbed::api::{Error, Request, RequestId, Response};
 use seedbed::disk::{DiskDone, DiskRead, OpSink};
-use seedbed::disk_mem::MemDisk;
+use seedbed::disk_mem::{MemDisk, SharedMemDisk};
 use seedbed::member::{Config, Effects, Input, Member, Peer, StartError};
 use seedbed::pb::etcdserverpb::{Metadata, PutRequest, RangeRequest};
 use seedbed::pb::ids;
@@ -25,16 +25,17 @@ fn config(members: u64) -> Config {
 /// A member, its disk and its clock: every disk operation is done at once.
 struct Bench {
     member: Member,
-    disk: MemDisk,
+    disk: SharedMemDisk,
     now: Now,
     replies: Vec<(RequestId, Result<Response, Error>)>,
 }
 
 impl Bench {
-    fn start(config: Config, mut disk: MemDisk, now: Now) -> Bench {
+    fn start(config: Config, disk: MemDisk, now: Now) -> Bench {
         let mut fx = Effects::default();
-        let member = Member::open(config, now, &disk, &mut fx).expect("a legal image");
-        let done: Vec<DiskDone> = fx.disk.drain(..).map(|op| disk.apply(&op)).collect();
+        let disk = SharedMemDisk::new(disk);
+        let member = Member::open(config, now, &disk.reader(), &mut fx).expect("a legal image");
+        let done: Vec<DiskDone> = fx.disk.drain(..).map(|op| disk.get().apply(&op)).collect();
         let mut bench = Bench { member, disk, now, replies: Vec::new() };
         done.into_iter().for_each(|done| bench.step(Input::Disk(done)));
         bench
@@ -47,7 +48,7 @@ impl Bench {
             self.member.step(self.now, input, &mut fx);
             assert_eq!(fx.stop, None);
             self.replies.append(&mut fx.replies);
-            inputs.extend(fx.disk.iter().map(|op| Input::Disk(self.disk.apply(op))));
+            inputs.extend(fx.disk.iter().map(|op| Input::Disk(self.disk.get().apply(op))));
         }
     }
 
@@ -87,7 +88,7 @@ fn a_sole_member_leads_answers_and_remembers() {
     assert_eq!(bench.get(3, "a"), Some(Bytes::from("2")));
     let (hash, applied) = (bench.member.store().hash(), bench.member.store().consistent_index());
 
-    let mut again = Bench::start(config(1), bench.disk, bench.now);
+    let mut again = Bench::start(config(1), bench.disk.get().clone(), bench.now);
     assert_eq!((again.member.store().hash(), again.member.store().consistent_index()), (hash, applied));
     again.wait(3_000);
     assert_eq!(again.get(4, "a"), Some(Bytes::from("2")));
@@ -104,7 +105,7 @@ fn a_snapshot_replaces_the_log_and_a_restart_stands_on_it() {
     assert_eq!(snapshots.len(), config.max_snapshots, "old snapshots go: {snapshots:?}");
     assert!(!segments.iter().any(|file| file.contains("0000000000000000-")), "old segments go: {segments:?}");
     let hash = bench.member.store().hash();
-    let again = Bench::start(config, bench.disk, bench.now);
+    let again = Bench::start(config, bench.disk.get().clone(), bench.now);
     assert_eq!(again.member.store().hash(), hash);
 }
 
@@ -152,7 +153,8 @@ fn directory(entries: u64, commit: u64, snapshot: Option<u64>) -> MemDisk {
 }
 
 fn refusal(disk: &MemDisk) -> StartError {
-    Member::open(config(1), Now::default(), disk, &mut Effects::default()).expect_err("the member must refuse")
+    let disk = SharedMemDisk::new(disk.clone()).reader();
+    Member::open(config(1), Now::default(), &disk, &mut Effects::default()).expect_err("the member must refuse")
 }
 
 #[test]
@@ -179,9 +181,9 @@ fn a_lost_snapshot_is_refused_if_the_log_does_not_reach_back() {
     (0..200).for_each(|id| bench.put(id, "key", "value"));
     let mut disk = MemDisk::new();
     for file in bench.disk.list("member/wal") {
-        disk.insert(&file, bench.disk.file(&file).unwrap().to_vec());
+        disk.insert(&file, bench.disk.get().file(&file).unwrap().to_vec());
     }
-    let refused = Member::open(config, bench.now, &disk, &mut Effects::default());
+    let refused = Member::open(config, bench.now, &SharedMemDisk::new(disk).reader(), &mut Effects::default());
     let text = refused.expect_err("the log begins too late").to_string();
     assert!(text.contains("member/wal"), "{text}");
 }
@@ -190,6 +192,9 @@ fn a_lost_snapshot_is_refused_if_the_log_does_not_reach_back() {
 fn another_members_log_is_refused() {
     let disk = directory(1, 1, None);
     let other = Config { id: 99, ..config(1) };
-    let error = Member::open(other, Now::default(), &disk, &mut Effects::default()).expect_err("not its log");
+    let error = {
+        let disk = SharedMemDisk::new(disk).reader();
+        Member::open(other, Now::default(), &disk, &mut Effects::default()).expect_err("not its log")
+    };
     assert!(matches!(error, StartError::Foreign { .. }), "{error:?}");
 }

@@ -49,10 +49,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/bug.rs", &[]),
     ("src/wal", &["wal", "disk", "pb", "raft"]),
     ("src/snap", &["snap", "wal", "disk", "pb", "raft"]),
-    ("src/backend", &["backend"]),
-    ("src/mvcc", &["mvcc", "backend", "pb"]),
+    ("src/backend", &["backend", "disk", "bug"]),
+    ("src/mvcc", &["mvcc", "backend", "pb", "bug"]),
     ("src/api.rs", &["pb", "raft"]),
-    ("src/apply.rs", &["api", "mvcc", "pb", "raft"]),
+    ("src/apply.rs", &["api", "backend", "mvcc", "pb", "raft"]),
 ];
 
 #[test]

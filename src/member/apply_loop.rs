@@ -3,7 +3,7 @@
 //! It runs beside the raft loop and may lag behind it. With a cost table it works in slices of a millisecond, each of
 //! which takes as long as its entries cost; other inputs are served between them.
 
-use super::{Effects, Member, TraceEvent, with_header};
+use super::{Effects, Member, StopReason, TraceEvent, with_header};
 use crate::api::Error;
 use crate::apply;
 use crate::raft::Entry;
@@ -43,7 +43,7 @@ impl Member {
             return;
         }
         let mut work = 0;
-        while work < SLICE {
+        while work < SLICE && fx.stop.is_none() {
             let Some(entry) = self.apply.queue.pop_front() else { break };
             if let Some(costs) = &self.config.costs {
                 work += costs.apply + costs.kib * (entry.data.len() as u64 / 1024);
@@ -54,7 +54,13 @@ impl Member {
     }
 
     fn apply_entry(&mut self, entry: &Entry, fx: &mut Effects) {
-        let applied = apply::apply(&mut self.store, entry);
+        let applied = match apply::apply(&mut self.store, entry) {
+            Ok(applied) => applied,
+            Err(error) => {
+                fx.stop = Some(StopReason::Backend(error));
+                return;
+            }
+        };
         self.raft.applied_to(entry.index);
         fx.trace.push(TraceEvent::Applied {
             index: entry.index,

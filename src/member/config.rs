@@ -1,6 +1,8 @@
 //! What a member is told at start.
 
+use crate::backend::EngineConfig;
 use crate::bug::BugSet;
+use crate::mvcc::StoreConfig;
 use crate::raft::NodeId;
 use crate::time::{MILLISECOND, Nanos, SECOND};
 
@@ -40,6 +42,18 @@ pub struct Config {
     pub max_snapshots: usize,
     /// A WAL segment is cut when it has grown past this many bytes.
     pub wal_segment_bytes: u64,
+    /// Where the store keeps its pairs.
+    pub engine: EngineConfig,
+    /// How often the backend's batch is made durable.
+    pub batch_interval: Nanos,
+    /// Writes after which it is made durable without waiting.
+    pub batch_limit: u64,
+    /// Records that one slice of a compaction looks at.
+    pub compaction_batch: usize,
+    /// Pause between two slices of a compaction.
+    pub compaction_pause: Nanos,
+    /// Records that one slice of an index restore reads.
+    pub restore_chunk: usize,
     /// Longest request, in bytes of its encoding.
     pub max_request_bytes: usize,
     /// Most entries that may be committed but not applied before requests are refused.
@@ -71,6 +85,12 @@ impl Config {
             snapshot_catchup: 5_000,
             max_snapshots: 5,
             wal_segment_bytes: 64_000_000,
+            engine: EngineConfig::Memory,
+            batch_interval: 100 * MILLISECOND,
+            batch_limit: 10_000,
+            compaction_batch: 1_000,
+            compaction_pause: 10 * MILLISECOND,
+            restore_chunk: 10_000,
             max_request_bytes: 3 * 512 * 1024,
             max_backlog: 5_000,
             max_append_bytes: 512 * 1024,
@@ -79,6 +99,12 @@ impl Config {
             bugs: BugSet::NONE,
             costs: None,
         }
+    }
+
+    /// The store's part.
+    pub fn store(&self) -> StoreConfig {
+        let Config { restore_chunk, compaction_batch, bugs, .. } = *self;
+        StoreConfig { restore_chunk, compaction_batch, bugs }
     }
 
     /// How long a request may take: 5 s for its queueing and disk work, and two election timeouts.

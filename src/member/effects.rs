@@ -1,7 +1,9 @@
 //! What goes into a step and what comes out of it.
 
 use crate::api::{Error, Request, RequestId, Response};
+use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
+use crate::mvcc::Compacted;
 use crate::raft::{Message, NodeId, RaftEvent};
 use crate::time::Nanos;
 
@@ -61,6 +63,9 @@ impl Effects {
 /// Why a member stopped by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum StopReason {
+    /// The database cannot be read or written.
+    #[error("{0}")]
+    Backend(BackendError),
     /// The disk failed under the WAL or a snapshot. It is not tried again: after a failed sync the pages may be gone.
     #[error("the disk failed: {0}; replace it, then start the member again")]
     Disk(DiskError),
@@ -105,8 +110,8 @@ pub enum TraceEvent {
         request: u64,
         /// The store's revision after it.
         revision: i64,
-        /// The store's hash after it.
-        hash: u64,
+        /// The store's hash after it; `None` while a compaction removes records, which members do at their own pace.
+        hash: Option<u64>,
     },
     /// A client's write was given this number in the log.
     Proposed {
@@ -133,8 +138,34 @@ pub enum TraceEvent {
         index: u64,
         /// The store's revision after it.
         revision: i64,
-        /// The store's hash after it.
-        hash: u64,
+        /// The store's hash after it; `None` while the image holds an unfinished compaction.
+        hash: Option<u64>,
+    },
+    /// The backend's batch began to become durable.
+    BatchStarted {
+        /// Writes in it.
+        writes: u64,
+        /// The last applied entry that it holds.
+        index: u64,
+    },
+    /// The batch is durable.
+    BatchDone {
+        /// How long it took.
+        took: Nanos,
+    },
+    /// A compaction has removed its last record.
+    CompactionDone(Compacted),
+    /// The database is being copied into a dense file; nothing is applied meanwhile.
+    DefragStarted {
+        /// Size of the file in bytes.
+        size: u64,
+    },
+    /// The dense file is in use.
+    DefragDone {
+        /// Its size in bytes.
+        size: u64,
+        /// How long it took.
+        took: Nanos,
     },
     /// The torn end of the WAL was cut off at start.
     WalRepaired {

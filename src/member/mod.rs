@@ -36,7 +36,9 @@ pub use start::StartError;
 use crate::api::{Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, FileName};
 use crate::mvcc::Store;
-use crate::pb::etcdserverpb::{DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse};
+use crate::pb::etcdserverpb::{
+    CompactionResponse, DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse,
+};
 use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
 use crate::wal::Wal;
@@ -117,7 +119,10 @@ impl Member {
     fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
         match request {
             Request::Range(range) => self.on_range(now, id, range, fx),
-            Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_) => self.on_write(now, id, request, fx),
+            Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_) | Request::Compact(_) => {
+                self.on_write(now, id, request, fx)
+            }
+            Request::Defragment => fx.replies.push((id, Ok(Response::Defragment))),
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
         }
     }
@@ -199,7 +204,7 @@ impl Member {
 
     /// Approximate bytes held in memory: log and store.
     pub fn memory_bytes(&self) -> u64 {
-        self.raft.log().bytes() + self.store.bytes()
+        self.raft.log().bytes() + self.store.engine().stats().memory
     }
 }
 
@@ -217,6 +222,8 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::Put(response) => Response::Put(PutResponse { header, ..response }),
         Response::DeleteRange(response) => Response::DeleteRange(DeleteRangeResponse { header, ..response }),
         Response::Txn(response) => Response::Txn(TxnResponse { header, ..response }),
+        Response::Compact(_) => Response::Compact(CompactionResponse { header }),
+        Response::Defragment => Response::Defragment,
         Response::MoveLeader => Response::MoveLeader,
     }
 }

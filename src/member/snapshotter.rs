@@ -5,10 +5,12 @@
 //! segments stay as far back as the oldest snapshot file kept, so that a restart can fall back on it.
 
 use super::{Effects, Member, TraceEvent};
+use crate::backend::{BackendError, Engine, Memory};
 use crate::disk::{OpId, OpSink};
-use crate::mvcc::RestoreError;
+use crate::mvcc::{RestoreError, Store};
 use crate::raft::{Snapshot, SnapshotMeta};
 use crate::snap;
+use bytes::Bytes;
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
@@ -50,11 +52,11 @@ impl Snapshotter {
 
 impl Member {
     /// The store as a snapshot, at the index that it has applied.
-    pub(super) fn current_snapshot(&self) -> Snapshot {
+    pub(super) fn current_snapshot(&mut self) -> Snapshot {
         let index = self.store.consistent_index();
         let term = self.raft.log().term_of(index).expect("invariant: the log knows the term of the applied index");
         let meta = SnapshotMeta { index, term, conf: self.raft.conf().clone() };
-        Snapshot { meta, data: self.store.snapshot() }
+        Snapshot { meta, data: image(self.store.engine_mut()) }
     }
 
     /// Begins a snapshot if one is due.
@@ -107,7 +109,8 @@ impl Member {
 
     /// Replaces the store by a leader's snapshot, which is durable by now.
     pub(super) fn install_snapshot(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Result<(), RestoreError> {
-        self.store.restore(&snapshot.data)?;
+        let engine = Memory::from_image(&snapshot.data).map_err(BackendError::from)?;
+        self.store = Store::restore(Box::new(engine), self.config.store())?;
         self.apply.skip_to(snapshot.meta.index);
         self.raft.applied_to(snapshot.meta.index);
         self.raft.set_snapshot(snapshot.meta.clone());
@@ -128,4 +131,11 @@ impl Member {
             self.wal.release(oldest.index, &mut ops);
         }
     }
+}
+
+fn image(engine: &mut dyn Engine) -> Bytes {
+    let mut image = engine.begin_image();
+    let whole = engine.image_chunk(&mut image, usize::MAX).expect("invariant: memory can be read");
+    engine.end_image(image);
+    whole.unwrap_or_default()
 }

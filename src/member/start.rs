@@ -14,7 +14,7 @@ use super::reads::ReadLoop;
 use super::snapshotter::Snapshotter;
 use super::writes::Writes;
 use super::{Config, Effects, Member, TraceEvent, wal_dir};
-use crate::backend::Memory;
+use crate::backend::{BackendError, Memory};
 use crate::disk::{DiskRead, OpId, OpSink};
 use crate::mvcc::{RestoreError, Store};
 use crate::pb::etcdserverpb::Metadata;
@@ -27,6 +27,7 @@ use prost::Message as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// Why a member refuses to start.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +87,9 @@ struct Begun {
 
 impl Member {
     /// Starts a member on what `disk` holds. The repair of a torn log, or the making of a new one, is among the effects.
-    pub fn open(config: Config, now: Now, disk: &dyn DiskRead, fx: &mut Effects) -> Result<Member, StartError> {
+    pub fn open(config: Config, now: Now, disk: &Rc<dyn DiskRead>, fx: &mut Effects) -> Result<Member, StartError> {
         let mut next_op = 1;
+        let disk = &**disk;
         let wal_config = WalConfig { dir: wal_dir(), segment_bytes: config.wal_segment_bytes };
         let begun = if wal::exists(disk, &wal_config)? {
             recover(&config, wal_config, disk, fx, &mut next_op)?
@@ -158,7 +160,7 @@ fn bootstrap(config: &Config, wal: Wal, awaited: Vec<OpId>) -> Begun {
     let entries: Vec<Entry> = (1..).zip(&peers).map(entry).collect();
     let conf = ConfState { voters: peers.iter().map(|peer| peer.id).collect(), ..ConfState::default() };
     let raft = Raft::bootstrap(raft_config(config), conf, entries);
-    Begun { raft, wal, store: Store::new(Box::new(Memory::new())), snapshots: VecDeque::new(), awaited }
+    Begun { raft, wal, store: Store::new(Box::new(Memory::new()), config.store()), snapshots: VecDeque::new(), awaited }
 }
 
 fn recover(
@@ -190,10 +192,12 @@ fn recover(
         // The first save never became durable: nothing was promised, and the bootstrap entries come (again).
         return Ok(bootstrap(config, recovery.wal, recovery.wait));
     }
-    let mut store = Store::new(Box::new(Memory::new()));
+    let mut store = Store::new(Box::new(Memory::new()), config.store());
     let mut meta = SnapshotMeta { conf: bootstrap_conf(&recovery.entries), ..SnapshotMeta::default() };
     if let Some(snapshot) = newest.snapshot {
-        store.restore(&snapshot.data).map_err(|error| StartError::Store { index: snapshot.meta.index, error })?;
+        let broken = |error| StartError::Store { index: snapshot.meta.index, error };
+        let engine = Memory::from_image(&snapshot.data).map_err(|error| broken(BackendError::from(error).into()))?;
+        store = Store::restore(Box::new(engine), config.store()).map_err(broken)?;
         meta = snapshot.meta;
     }
     let recovered = Recovered {

@@ -16,15 +16,18 @@
 //!
 //! Left out here: compaction, watch and leases, which have chapters (and files) of their own.
 
+mod compact;
 mod index;
 mod read;
 mod revision;
 mod write;
 
+pub use compact::Compacted;
 pub use revision::Revision;
 pub use write::WriteTxn;
 
-use crate::backend::{Bucket, Engine, ImageError};
+use crate::backend::{BackendError, Bucket, Engine};
+use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use bytes::Bytes;
 use index::Index;
@@ -37,6 +40,26 @@ pub struct Store {
     index: Index,
     /// Main revision of the last change.
     revision: i64,
+    /// Index and term of the last applied entry, as they stand in the bucket `meta`.
+    applied: (u64, u64),
+    config: StoreConfig,
+}
+
+/// Settings of a store; defaults are etcd's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Records that one slice of an index restore reads (etcd: 10,000).
+    pub restore_chunk: usize,
+    /// Records that one slice of a compaction looks at (etcd: 1,000).
+    pub compaction_batch: usize,
+    /// Historical bugs that are switched on.
+    pub bugs: BugSet,
+}
+
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        StoreConfig { restore_chunk: 10_000, compaction_batch: 1_000, bugs: BugSet::NONE }
+    }
 }
 
 /// Why a request cannot be served; the texts are etcd's, since clients match on them.
@@ -45,14 +68,20 @@ pub enum MvccError {
     /// The revision asked for does not exist yet.
     #[error("etcdserver: mvcc: required revision is a future revision")]
     FutureRevision,
+    /// The revision asked for is gone.
+    #[error("etcdserver: mvcc: required revision has been compacted")]
+    Compacted,
+    /// The engine failed; the member must stop.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
 }
 
 /// A store that cannot be rebuilt from its engine's records.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
-    /// The image is broken.
+    /// The engine failed.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Backend(#[from] BackendError),
     /// A record's key is not a revision, or its value is not a key/value.
     #[error("bucket key, record {key}: expected {expected}")]
     Record {
@@ -61,27 +90,35 @@ pub enum RestoreError {
         /// What should have stood there.
         expected: &'static str,
     },
-    /// The mark of the last applied entry is missing or garbled.
-    #[error("bucket meta: expected an 8-byte consistent_index")]
-    ConsistentIndex,
+    /// A mark is garbled.
+    #[error("bucket meta: expected {expected} as {mark}, found {found} bytes")]
+    Mark {
+        /// Which.
+        mark: &'static str,
+        /// What should stand there.
+        expected: &'static str,
+        /// Its length.
+        found: usize,
+    },
 }
 
-/// Where the index of the last applied entry stands.
+/// Where the index of the last applied entry stands, u64 big-endian.
 const CONSISTENT_INDEX: &[u8] = b"consistent_index";
+/// Where its term stands, u64 big-endian (as etcd 3.5 has it; 3.4 does not mind).
+const TERM: &[u8] = b"term";
 
 impl Store {
     /// An empty store on an empty engine.
-    pub fn new(engine: Box<dyn Engine>) -> Store {
-        Store { engine, index: Index::default(), revision: 1 }
+    pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Store {
+        Store { engine, index: Index::default(), revision: 1, applied: (0, 0), config }
     }
 
-    /// Replaces everything by the image that [`Store::snapshot`] made.
-    pub fn restore(&mut self, image: &[u8]) -> Result<(), RestoreError> {
-        self.engine.restore(image)?;
+    /// The store that an engine's records make.
+    pub fn restore(engine: Box<dyn Engine>, config: StoreConfig) -> Result<Store, RestoreError> {
         let mut index = Index::default();
         let mut revision = 1;
         let mut broken = None;
-        self.engine.range(Bucket::Key, &[], None, &mut |key, value| {
+        engine.range(Bucket::Key, &[], None, &mut |key, value| {
             match record(key, value) {
                 Ok((at, kv)) => {
                     revision = revision.max(at.main);
@@ -90,21 +127,30 @@ impl Store {
                 Err(error) => broken = Some(error),
             }
             broken.is_none()
-        });
+        })?;
         if let Some(error) = broken {
             return Err(error);
         }
-        if self.engine.get(Bucket::Meta, CONSISTENT_INDEX).is_some_and(|mark| mark.len() != 8) {
-            return Err(RestoreError::ConsistentIndex);
-        }
-        self.index = index;
-        self.revision = revision;
-        Ok(())
+        let number = |mark: &'static [u8], name| match engine.get(Bucket::Meta, mark)? {
+            None => Ok(0),
+            Some(bytes) => bytes[..].try_into().map(u64::from_be_bytes).map_err(|_| RestoreError::Mark {
+                mark: name,
+                expected: "8 bytes, big-endian",
+                found: bytes.len(),
+            }),
+        };
+        let applied = (number(CONSISTENT_INDEX, "consistent_index")?, number(TERM, "term")?);
+        Ok(Store { engine, index, revision, applied, config })
     }
 
-    /// An image of the whole store.
-    pub fn snapshot(&self) -> Bytes {
-        self.engine.snapshot()
+    /// The engine below.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The engine below, to make its batch durable, to image it, to defragment it.
+    pub fn engine_mut(&mut self) -> &mut dyn Engine {
+        &mut *self.engine
     }
 
     /// Main revision of the last change; 1 for a store that never changed.
@@ -114,25 +160,24 @@ impl Store {
 
     /// Index of the last applied entry; 0 if none was.
     pub fn consistent_index(&self) -> u64 {
-        let mark = self.engine.get(Bucket::Meta, CONSISTENT_INDEX);
-        mark.map_or(0, |mark| u64::from_be_bytes(mark[..].try_into().expect("invariant: the mark has 8 bytes")))
+        self.applied.0
+    }
+
+    /// Term of the last applied entry; 0 if none was, or if an etcd 3.4 wrote the file.
+    pub fn term(&self) -> u64 {
+        self.applied.1
     }
 
     /// A hash of every pair of every bucket, the consistent index among them: members that applied the same entries
-    /// have the same.
-    pub fn hash(&self) -> u64 {
-        self.engine.hash()
+    /// have the same. `None` while a compaction removes records, which each member does at its own pace.
+    pub fn hash(&self) -> Option<u64> {
+        (!self.compacting()).then(|| self.engine.hash())
     }
 
-    /// Bytes of keys and values held by the engine.
-    pub fn bytes(&self) -> u64 {
-        self.engine.bytes()
-    }
-
-    /// Opens the transaction in which the entry `index` is applied. Whatever it changes, the consistent index is part
-    /// of it.
-    pub fn write(&mut self, index: u64) -> WriteTxn<'_> {
-        WriteTxn::begin(self, index)
+    /// Opens the transaction in which the entry `index` of `term` is applied. Whatever it changes, the consistent index
+    /// is part of it.
+    pub fn write(&mut self, index: u64, term: u64) -> Result<WriteTxn<'_>, BackendError> {
+        WriteTxn::begin(self, index, term)
     }
 }
 

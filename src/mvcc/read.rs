@@ -1,6 +1,6 @@
 //! Reading: ranges at a revision.
 
-use super::{Bucket, KeyValue, MvccError, Revision, Store};
+use super::{BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::{RangeRequest, RangeResponse, SortOrder, SortTarget};
 use prost::Message as _;
 
@@ -44,15 +44,16 @@ impl Store {
         let fetch = if whole { usize::MAX } else { limit };
 
         let mut response = RangeResponse::default();
-        let mut visit = |at: Revision| {
+        let mut visit = |at: Revision| -> Result<(), BackendError> {
             response.count += 1;
             if !request.count_only && response.kvs.len() < fetch {
-                response.kvs.push(self.load(at));
+                response.kvs.push(self.load(at)?);
             }
+            Ok(())
         };
         match Interval::of(&request.key, &request.range_end) {
-            Interval::Key(key) => self.index.get(key, at).into_iter().for_each(|change| visit(change.at)),
-            Interval::Span(from, to) => self.index.range(from, to, at).for_each(|(_, change)| visit(change.at)),
+            Interval::Key(key) => self.index.get(key, at).into_iter().try_for_each(|change| visit(change.at))?,
+            Interval::Span(from, to) => self.index.range(from, to, at).try_for_each(|(_, change)| visit(change.at))?,
         }
         if whole {
             response.kvs.retain(|kv| passes(request, kv));
@@ -67,10 +68,10 @@ impl Store {
     }
 
     /// The record of a live change.
-    pub(super) fn load(&self, at: Revision) -> KeyValue {
-        let value = self.engine.get(Bucket::Key, &at.encode(false));
+    pub(super) fn load(&self, at: Revision) -> Result<KeyValue, BackendError> {
+        let value = self.engine.get(Bucket::Key, &at.encode(false))?;
         let value = value.expect("invariant: each indexed change has its record");
-        KeyValue::decode(value).expect("invariant: the store's own records decode")
+        Ok(KeyValue::decode(value).expect("invariant: the store's own records decode"))
     }
 }
 

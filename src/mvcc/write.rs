@@ -1,7 +1,7 @@
 //! Writing: the transaction in which one entry is applied.
 
 use super::read::Interval;
-use super::{Bucket, CONSISTENT_INDEX, KeyValue, MvccError, Revision, Store};
+use super::{BackendError, Bucket, CONSISTENT_INDEX, KeyValue, MvccError, Revision, Store, TERM};
 use crate::pb::etcdserverpb::compare::TargetUnion;
 use crate::pb::etcdserverpb::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -20,14 +20,19 @@ pub struct WriteTxn<'a> {
 }
 
 impl<'a> WriteTxn<'a> {
-    pub(super) fn begin(store: &'a mut Store, index: u64) -> WriteTxn<'a> {
+    pub(super) fn begin(store: &'a mut Store, index: u64, term: u64) -> Result<WriteTxn<'a>, BackendError> {
         store.engine.begin();
         // The consistent index goes with the changes that it vouches for, in the same transaction: split, and a crash
         // between them skips an entry or applies it twice (etcd #13766, #11651).
         let mark = Bytes::copy_from_slice(&index.to_be_bytes());
-        store.engine.put(Bucket::Meta, Bytes::from_static(CONSISTENT_INDEX), mark);
+        store.engine.put(Bucket::Meta, Bytes::from_static(CONSISTENT_INDEX), mark)?;
+        if term != store.applied.1 {
+            let mark = Bytes::copy_from_slice(&term.to_be_bytes());
+            store.engine.put(Bucket::Meta, Bytes::from_static(TERM), mark)?;
+        }
+        store.applied = (index, term);
         let next = Revision { main: store.revision + 1, sub: 0 };
-        WriteTxn { store, next }
+        Ok(WriteTxn { store, next })
     }
 
     /// Closes the transaction. Returns the store's revision.
@@ -50,10 +55,10 @@ impl<'a> WriteTxn<'a> {
     }
 
     /// Sets a key.
-    pub fn put(&mut self, request: &PutRequest) -> PutResponse {
+    pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse, MvccError> {
         let main = self.next.main;
         let before = self.store.index.get(&request.key, main);
-        let prev_kv = before.filter(|_| request.prev_kv).map(|change| self.store.load(change.at));
+        let prev_kv = before.filter(|_| request.prev_kv).map(|change| self.store.load(change.at)).transpose()?;
         let (create_revision, version) = before.map_or((main, 1), |old| (old.create_revision, old.version + 1));
         let kv = KeyValue {
             key: request.key.clone(),
@@ -63,12 +68,12 @@ impl<'a> WriteTxn<'a> {
             value: request.value.clone(),
             lease: request.lease,
         };
-        self.record(&kv, false);
-        PutResponse { header: None, prev_kv }
+        self.record(&kv, false)?;
+        Ok(PutResponse { header: None, prev_kv })
     }
 
     /// Deletes the live keys of an interval, in key order.
-    pub fn delete_range(&mut self, request: &DeleteRangeRequest) -> DeleteRangeResponse {
+    pub fn delete_range(&mut self, request: &DeleteRangeRequest) -> Result<DeleteRangeResponse, MvccError> {
         let main = self.next.main;
         let doomed: Vec<(Bytes, Revision)> = match Interval::of(&request.key, &request.range_end) {
             Interval::Key(key) => {
@@ -81,11 +86,11 @@ impl<'a> WriteTxn<'a> {
         let mut response = DeleteRangeResponse { header: None, deleted: doomed.len() as i64, prev_kvs: Vec::new() };
         for (key, at) in doomed {
             if request.prev_kv {
-                response.prev_kvs.push(self.store.load(at));
+                response.prev_kvs.push(self.store.load(at)?);
             }
-            self.record(&KeyValue { key, ..KeyValue::default() }, true);
+            self.record(&KeyValue { key, ..KeyValue::default() }, true)?;
         }
-        response
+        Ok(response)
     }
 
     /// Runs a transaction: all compares hold → `success`, else → `failure`; the same for transactions nested in it.
@@ -95,12 +100,15 @@ impl<'a> WriteTxn<'a> {
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, MvccError> {
         let mut decisions = Vec::new();
         self.decide(request, &mut decisions)?;
-        Ok(self.run(request, &mut decisions.into_iter()))
+        self.run(request, &mut decisions.into_iter())
     }
 
     /// Appends, in the order in which [`WriteTxn::run`] meets them, whether each transaction succeeds.
     fn decide(&self, request: &TxnRequest, decisions: &mut Vec<bool>) -> Result<(), MvccError> {
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare));
+        let mut succeeded = true;
+        for compare in &request.compare {
+            succeeded = succeeded && self.holds(compare)?;
+        }
         decisions.push(succeeded);
         for op in branch(request, succeeded) {
             match &op.request {
@@ -114,46 +122,55 @@ impl<'a> WriteTxn<'a> {
         Ok(())
     }
 
-    fn run(&mut self, request: &TxnRequest, decisions: &mut std::vec::IntoIter<bool>) -> TxnResponse {
+    fn run(
+        &mut self,
+        request: &TxnRequest,
+        decisions: &mut std::vec::IntoIter<bool>,
+    ) -> Result<TxnResponse, MvccError> {
         use request_op::Request as Req;
         use response_op::Response as Resp;
         let succeeded = decisions.next().expect("invariant: each transaction was decided");
         let mut responses = Vec::new();
         for op in branch(request, succeeded) {
-            let response = op.request.as_ref().map(|op| match op {
-                Req::RequestRange(range) => {
-                    Resp::ResponseRange(self.range(range).expect("invariant: revisions were checked first"))
-                }
-                Req::RequestPut(put) => Resp::ResponsePut(self.put(put)),
-                Req::RequestDeleteRange(delete) => Resp::ResponseDeleteRange(self.delete_range(delete)),
-                Req::RequestTxn(nested) => Resp::ResponseTxn(self.run(nested, decisions)),
-            });
+            let response = match &op.request {
+                Some(Req::RequestRange(range)) => Some(Resp::ResponseRange(self.range(range)?)),
+                Some(Req::RequestPut(put)) => Some(Resp::ResponsePut(self.put(put)?)),
+                Some(Req::RequestDeleteRange(delete)) => Some(Resp::ResponseDeleteRange(self.delete_range(delete)?)),
+                Some(Req::RequestTxn(nested)) => Some(Resp::ResponseTxn(self.run(nested, decisions)?)),
+                None => None,
+            };
             responses.push(ResponseOp { response });
         }
-        TxnResponse { header: None, succeeded, responses }
+        Ok(TxnResponse { header: None, succeeded, responses })
     }
 
     /// Whether a compare holds for every live key of its interval. An absent key compares as all zeros, except that
     /// its value compares as unequal to anything.
-    fn holds(&self, compare: &Compare) -> bool {
+    fn holds(&self, compare: &Compare) -> Result<bool, BackendError> {
         let at = self.revision();
         match Interval::of(&compare.key, &compare.range_end) {
             Interval::Key(key) => match self.store.index.get(key, at) {
-                Some(change) => compares(compare, &self.store.load(change.at)),
-                None if compare.target == CompareTarget::Value as i32 => false,
-                None => compares(compare, &KeyValue::default()),
+                Some(change) => Ok(compares(compare, &self.store.load(change.at)?)),
+                None if compare.target == CompareTarget::Value as i32 => Ok(false),
+                None => Ok(compares(compare, &KeyValue::default())),
             },
             Interval::Span(from, to) => {
-                self.store.index.range(from, to, at).all(|(_, change)| compares(compare, &self.store.load(change.at)))
+                for (_, change) in self.store.index.range(from, to, at) {
+                    if !compares(compare, &self.store.load(change.at)?) {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             }
         }
     }
 
-    fn record(&mut self, kv: &KeyValue, tombstone: bool) {
+    fn record(&mut self, kv: &KeyValue, tombstone: bool) -> Result<(), BackendError> {
         let at = self.next;
         self.store.index.append(&kv.key, at, kv.create_revision, kv.version);
-        self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into());
+        self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into())?;
         self.next.sub += 1;
+        Ok(())
     }
 }
 

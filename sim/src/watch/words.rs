@@ -51,6 +51,17 @@ impl Names {
             TraceEvent::SnapshotInstalled { index, revision, .. } => {
                 (Level::INFO, format!("takes its leader's snapshot at {index}, revision {revision}"))
             }
+            TraceEvent::BatchStarted { writes, index } => {
+                (Level::DEBUG, format!("commits {} up to entry {index}", counted(*writes, "write", "writes")))
+            }
+            TraceEvent::BatchDone { took } => (Level::DEBUG, format!("batch committed after {}", length(*took))),
+            TraceEvent::CompactionDone(done) => {
+                (Level::INFO, format!("has compacted to revision {}, hash {:08x}", done.revision, done.hash))
+            }
+            TraceEvent::DefragStarted { size } => (Level::INFO, format!("defragments its database of {size} bytes")),
+            TraceEvent::DefragDone { size, took } => {
+                (Level::INFO, format!("has a dense database of {size} bytes after {}", length(*took)))
+            }
             TraceEvent::WalRepaired { bytes } => {
                 (Level::INFO, format!("cuts {} off the torn end of its WAL", counted(*bytes, "byte", "bytes")))
             }

@@ -149,7 +149,9 @@ impl Client {
             Response::DeleteRange(response) => (response.header, Output::Deleted(response.deleted as u32)),
             Response::Txn(response) => (response.header, Output::Cas { succeeded: response.succeeded }),
             Response::Range(response) => (response.header, range_output(request, response.kvs)),
-            Response::MoveLeader => panic!("invariant: clients do not move leaders"),
+            Response::MoveLeader | Response::Compact(_) | Response::Defragment => {
+                panic!("invariant: only operators ask for this")
+            }
         };
         let revision = header.expect("invariant: every response has a header").revision;
         Ok(Outcome::Ok { ret, revision, output })

@@ -18,7 +18,9 @@ use crate::scenario::{Disk as Profile, DiskErrorKind, Unsynced, WalOrSnap};
 use bytes::Bytes;
 use seedbed::disk::{Action, DiskError, DiskOp, DiskRead, FileName};
 use seedbed::time::Nanos;
+use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 const SECTOR: u64 = 512;
 
@@ -454,6 +456,40 @@ fn rename(names: &mut BTreeMap<FileName, u32>, change: Change) {
                 names.insert(to, inode);
             }
         }
+    }
+}
+
+/// A disk as it is shared by the world, which changes it, and the member, which reads.
+#[derive(Clone, Debug)]
+pub(super) struct DiskHandle(Rc<RefCell<SimDisk>>);
+
+impl DiskHandle {
+    pub(super) fn new(disk: SimDisk) -> DiskHandle {
+        DiskHandle(Rc::new(RefCell::new(disk)))
+    }
+
+    /// The disk, for the world; never while a member steps.
+    pub(super) fn get(&self) -> RefMut<'_, SimDisk> {
+        self.0.borrow_mut()
+    }
+
+    /// The disk, for a member.
+    pub(super) fn reader(&self) -> Rc<dyn DiskRead> {
+        Rc::new(self.clone())
+    }
+}
+
+impl DiskRead for DiskHandle {
+    fn list(&self, dir: &str) -> Vec<FileName> {
+        self.0.borrow().list(dir)
+    }
+
+    fn len(&self, file: &str) -> Result<u64, DiskError> {
+        self.0.borrow().len(file)
+    }
+
+    fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        self.0.borrow().read(file, offset, buf)
     }
 }
 

@@ -185,7 +185,7 @@ impl World {
                             bugs.iter().fold(Default::default(), |set: seedbed::bug::BugSet, bug| set.with(*bug));
                     }
                     if *wipe {
-                        node.disk.wipe();
+                        node.disk.get().wipe();
                         node.damaged = true;
                         self.replay_checker.on_wipe(usize::from(member));
                     }
@@ -196,7 +196,7 @@ impl World {
                 let after = random(self, *op);
                 for member in members_of(first) {
                     let node = &mut self.nodes[usize::from(member)];
-                    node.disk.faults.cut_after = Some(after);
+                    node.disk.get().faults.cut_after = Some(after);
                     node.cut_by = number;
                 }
             }
@@ -243,11 +243,12 @@ impl World {
             Action::FsyncStall { .. } => {
                 let stall = planned.lasting.expect("invariant: a stall has a length");
                 let record = self.current;
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.faults.stall = Some((stall, record)));
+                members_of(first)
+                    .for_each(|m| self.nodes[usize::from(m)].disk.get().faults.stall = Some((stall, record)));
             }
             Action::SlowDisk { factor, .. } => self.hold_all(first, number, HoldKind::SlowDisk(*factor)),
             Action::DiskError { error, .. } => {
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.faults.error = Some(*error));
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.error = Some(*error));
             }
             Action::LyingFsync { .. } => {
                 self.damage(first);
@@ -255,15 +256,15 @@ impl World {
             }
             Action::BitRot { file, bits, .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.rot(*file, *bits));
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().rot(*file, *bits));
             }
             Action::LatentSector { .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.lose_sector());
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().lose_sector());
             }
             Action::MisdirectedWrite { .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.faults.misdirect = true);
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.misdirect = true);
             }
             Action::DiskFull { .. } => self.hold_all(first, number, HoldKind::DiskFull),
             Action::ClockRate { ppm, .. } => self.hold_all(first, number, HoldKind::ClockRate(*ppm)),
@@ -321,7 +322,7 @@ impl World {
         self.network.heal();
         for member in 0..self.nodes.len() as NodeIndex {
             let node = &mut self.nodes[usize::from(member)];
-            node.disk.faults = Default::default();
+            node.disk.get().faults = Default::default();
             self.release(member, |_| true);
             let node = &self.nodes[usize::from(member)];
             let stopped = matches!(node.process, Process::Stopped | Process::Down);

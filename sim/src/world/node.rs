@@ -1,7 +1,7 @@
 //! A member's surroundings: its process, its clocks, its CPU, and what holds it up.
 
 use super::clock::MemberClock;
-use super::disk::SimDisk;
+use super::disk::DiskHandle;
 use super::net::NodeSet;
 use super::record::{NodeIndex, RecordId};
 use seedbed::bug::BugSet;
@@ -20,7 +20,7 @@ pub(super) struct Node {
     pub(super) process: Process,
     /// Counts starts: completions of an earlier life are void.
     pub(super) life: u32,
-    pub(super) disk: SimDisk,
+    pub(super) disk: DiskHandle,
     pub(super) clock: MemberClock,
     /// The rate of its clock when no fault changes it.
     pub(super) own_ppm: i32,
@@ -131,9 +131,11 @@ impl Node {
         };
         let slow_disk = slowest(|kind| if let HoldKind::SlowDisk(factor) = kind { Some(factor) } else { None });
         let slow_cpu = slowest(|kind| if let HoldKind::SlowCpu(factor) = kind { Some(factor) } else { None });
-        self.disk.faults.slow = slow_disk;
-        self.disk.faults.lying = self.hold(|kind| kind == HoldKind::LyingFsync).is_some();
-        self.disk.faults.full = self.hold(|kind| kind == HoldKind::DiskFull).is_some();
+        let mut disk = self.disk.get();
+        disk.faults.slow = slow_disk;
+        disk.faults.lying = self.hold(|kind| kind == HoldKind::LyingFsync).is_some();
+        disk.faults.full = self.hold(|kind| kind == HoldKind::DiskFull).is_some();
+        drop(disk);
         let ppm = self.holds.iter().find_map(|hold| match hold.kind {
             HoldKind::ClockRate(ppm) => Some(ppm),
             _ => None,

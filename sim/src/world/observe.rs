@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    fn on_applied(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64, hash: u64) {
+    fn on_applied(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64, hash: Option<u64>) {
         match self.state_checker.on_applied(usize::from(member), index, hash, revision) {
             Ok(false) => {}
             Ok(true) => {

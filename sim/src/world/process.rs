@@ -8,7 +8,7 @@ use super::{Event, World};
 use crate::check::{Failure, serializable::Restart};
 use crate::scenario::{self, Scenario, Unsynced};
 use crate::world::clock::MemberClock;
-use crate::world::disk::SimDisk;
+use crate::world::disk::{DiskHandle, SimDisk};
 use seedbed::api::RequestId;
 use seedbed::bug::BugSet;
 use seedbed::disk::{DiskDone, DiskOp};
@@ -36,7 +36,10 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
                 id: peers[usize::from(index)].id,
                 process: Process::Down,
                 life: 0,
-                disk: SimDisk::new(scenario.disk.clone(), Stream::new(seed, &format!("disk/n{number}"))),
+                disk: DiskHandle::new(SimDisk::new(
+                    scenario.disk.clone(),
+                    Stream::new(seed, &format!("disk/n{number}")),
+                )),
                 own_ppm: clock.rate(),
                 clock,
                 bugs: bugs_of(scenario, number),
@@ -111,7 +114,7 @@ impl World {
         let now = node.clock.now(self.now);
         let mut effects = std::mem::take(&mut self.effects);
         effects.clear();
-        let opened = catch_unwind(AssertUnwindSafe(|| Member::open(config, now, &node.disk, &mut effects)));
+        let opened = catch_unwind(AssertUnwindSafe(|| Member::open(config, now, &node.disk.reader(), &mut effects)));
         match opened {
             Ok(Ok(member)) => {
                 node.process = Process::Running(Box::new(member));
@@ -278,7 +281,7 @@ impl World {
     fn start_disk_op(&mut self, index: NodeIndex, leaves: Nanos, op: DiskOp) -> bool {
         self.digest.fold(&(index, &op));
         let node = &mut self.nodes[usize::from(index)];
-        let begun = node.disk.begin(leaves, &op);
+        let begun = node.disk.get().begin(leaves, &op);
         let life = node.life;
         if begun.power_cut {
             let fault = node.cut_by;
@@ -306,7 +309,7 @@ impl World {
         self.note(What::DiskDone { node: index, failed: done.result.is_err() });
         let node = &mut self.nodes[usize::from(index)];
         if done.result.is_ok() {
-            node.disk.finish(op);
+            node.disk.get().finish(op);
         }
         node.operations.retain(|(id, _)| *id != op.id);
         self.happened(Happening::of(scenario::Event::SyncDone, index));
@@ -400,7 +403,7 @@ impl World {
         let node = &mut self.nodes[usize::from(index)];
         node.process = Process::Down;
         let stream = format!("crash/n{}/{}", index + 1, node.life);
-        node.disk.crash(unsynced, &mut Stream::new(self.seed, &stream));
+        node.disk.get().crash(unsynced, &mut Stream::new(self.seed, &stream));
         self.gone(index);
     }
 
