@@ -49,6 +49,18 @@ impl<'a> WriteTxn<'a> {
         self.store.range_at(request, self.revision())
     }
 
+    /// Writes a pair of another bucket than `key`: a record of the cluster's own, which has no revisions.
+    pub fn set(&mut self, bucket: Bucket, key: Bytes, value: Bytes) -> Result<(), BackendError> {
+        assert_ne!(bucket, Bucket::Key, "invariant: the bucket key is written by revision");
+        self.store.engine.put(bucket, key, value)
+    }
+
+    /// Removes such a pair, if it is there.
+    pub fn unset(&mut self, bucket: Bucket, key: &[u8]) -> Result<(), BackendError> {
+        assert_ne!(bucket, Bucket::Key, "invariant: the bucket key is written by revision");
+        self.store.engine.delete(bucket, key)
+    }
+
     /// Sets a key.
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse, MvccError> {
         let main = self.next.main;
