@@ -132,7 +132,7 @@ impl Member {
             ops.remove(&snap::file_name(&old));
         }
         if let Some(oldest) = self.snapshotter.kept.front() {
-            self.wal.release(oldest.index, &mut ops);
+            self.wal.release(oldest.index, self.config.max_wals, &mut ops);
         }
     }
 
