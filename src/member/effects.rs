@@ -20,6 +20,9 @@ pub enum Input {
     Deadline,
     /// An operator wants a snapshot now, whatever `snapshot_count` says.
     TakeSnapshot,
+    /// A reader wants an image of the database and keeps it open for so long: the pages that it can see are not reused
+    /// meanwhile (lesson 13).
+    HoldImage(Nanos),
     /// The transport could not reach a peer.
     Unreachable(NodeId),
     /// The transport delivered a snapshot to a peer, or failed to.

@@ -84,7 +84,7 @@ impl Member {
             }
             Input::Request(id, request) => self.on_request(now, id, request, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
-            Input::Deadline => {}
+            Input::Deadline | Input::HoldImage(_) => {}
             Input::TakeSnapshot => self.snapshotter.demand(),
             Input::Unreachable(peer) => self.raft.report_unreachable(peer),
             Input::SnapshotSent(peer, arrived) => self.raft.report_snapshot(peer, arrived),
