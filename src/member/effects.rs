@@ -20,8 +20,7 @@ pub enum Input {
     Deadline,
     /// An operator wants a snapshot now, whatever `snapshot_count` says.
     TakeSnapshot,
-    /// A reader wants an image of the database and keeps it open for so long: the pages that it can see are not reused
-    /// meanwhile (lesson 13).
+    /// An operator keeps an image of the database open for so long, as a client does that reads a snapshot slowly.
     HoldImage(Nanos),
     /// The transport could not reach a peer.
     Unreachable(NodeId),

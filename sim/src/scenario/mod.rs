@@ -76,7 +76,7 @@ pub use cluster::{BugSwitch, Cluster, Engine, Freelist, Profile};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
 pub use fault::{Condition, Event, Fault, Operation, OperationAction, Revision, Target, Trigger};
-pub use fault_words::{DiskErrorKind, Family, InFlight, MessageKind, Unsynced, WalOrSnap};
+pub use fault_words::{DiskErrorKind, Family, FileKind, InFlight, MessageKind, Unsynced};
 pub use file::ScenarioFile;
 pub use names::parse_bug_switch;
 pub use report::{PlotKind, ReportSettings};

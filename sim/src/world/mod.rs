@@ -23,7 +23,7 @@ pub mod client;
 mod clock;
 pub mod database;
 pub mod digest;
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod heap;
 mod net;

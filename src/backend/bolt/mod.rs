@@ -1,0 +1,3 @@
+//! bbolt's file (so far its freelist).
+
+mod freelist;
