@@ -1,0 +1,3 @@
+use serde::Serialize;
+#[derive(Clone, Debug, Serialize)]
+pub struct DbReport { pub file: String, pub consistent_index: Option<u64> }
