@@ -18,6 +18,11 @@ use std::rc::Rc;
 Examples:
   seedbed inspect default.etcd                      everything at a glance, and whether it fits together
   seedbed inspect default.etcd --wal --from 100     the log's records from entry 100 on
+  seedbed inspect default.etcd --keys /registry     changes of these keys, by revision
+  seedbed inspect default.etcd --bucket members
+  seedbed inspect snapshot.db --pages               a map of the pages
+  seedbed inspect snapshot.db --page 4              one of them
+  seedbed inspect default.etcd --hash 100 200       as `etcdctl endpoint hashkv --rev`
   seedbed inspect default.etcd/member/wal --json | jq .log.hard_state
 
 Exit codes:
@@ -29,6 +34,34 @@ pub(super) struct InspectArgs {
     /// Raft snapshot, or a folder of these
     #[arg(value_name = "PATH")]
     path: PathBuf,
+
+    /// Changes of keys by revision, of those keys that begin with PREFIX
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = "")]
+    keys: Option<String>,
+
+    /// The pairs of a bucket, decoded where their meaning is known
+    #[arg(long, value_name = "NAME")]
+    bucket: Option<String>,
+
+    /// The free pages
+    #[arg(long)]
+    freelist: bool,
+
+    /// What each page is used for, as a map and as a list
+    #[arg(long)]
+    pages: bool,
+
+    /// One page, byte by byte
+    #[arg(long, value_name = "N")]
+    page: Option<u64>,
+
+    /// HashKV at revisions (without any: at the newest), and Hash, to compare members by
+    #[arg(long, value_name = "REV", num_args = 0..)]
+    hash: Option<Vec<i64>>,
+
+    /// Check that every page is reached or free, exactly once
+    #[arg(long)]
+    check: bool,
 
     /// The log's records: where each stands, and what it holds
     #[arg(long)]
@@ -58,10 +91,20 @@ fn inspect(args: &InspectArgs) -> Result<u8, BadInput> {
     let path = args.path.to_str().ok_or("the path is not UTF-8; expected a name that can be told")?;
     let path = if path == "/" { path } else { path.trim_end_matches('/') };
     readable(&args.path)?;
-    let asked = Asked { wal: args.wal, filter: Filter { from: args.from, limit: args.limit } };
+    let asked = Asked {
+        wal: args.wal,
+        keys: args.keys.clone(),
+        bucket: args.bucket.clone(),
+        freelist: args.freelist,
+        pages: args.pages,
+        page: args.page,
+        hash: args.hash.clone(),
+        check: args.check,
+        filter: Filter { from: args.from, limit: args.limit },
+    };
     let disk = Rc::new(RealDisk::default());
     let mut seen = inspect::inspect(disk, path, args.path.is_dir(), &asked)?;
-    seen.held_by = seen.db_file().and_then(holder);
+    seen.held_by = seen.db_file.as_deref().and_then(holder);
     if args.json {
         terminal::print_json(&seen);
     } else {

@@ -1,5 +1,6 @@
 //! What is wrong, as data: the file, the place in it, and what was expected.
 
+use seedbed::backend::BackendError;
 use seedbed::wal::WalError;
 use serde::Serialize;
 
@@ -17,11 +18,11 @@ pub struct Finding {
 
 /// All findings, each once.
 #[derive(Clone, Debug, Default)]
-pub struct Findings(Vec<Finding>);
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Something about a file.
-    pub fn add(&mut self, file: &str, text: String) {
+    pub(super) fn add(&mut self, file: &str, text: String) {
         self.push(Finding { file: file.to_owned(), offset: None, text });
     }
 
@@ -39,19 +40,30 @@ impl Findings {
         }
     }
 
+    /// Something that the store found in a database.
+    pub(super) fn add_backend(&mut self, error: &BackendError) {
+        match error {
+            BackendError::Page { file, page, expected, found } => {
+                self.add(file, format!("page {page}: expected {expected}, found {found}"));
+            }
+            BackendError::Meta { file, reasons } => self.add(file, format!("no usable meta page: {reasons}")),
+            other => self.add("", other.to_string()),
+        }
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn push(&mut self, finding: Finding) {
         if !self.0.contains(&finding) {
             self.0.push(finding);
         }
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// All, in the order found.
-    pub fn into_vec(self) -> Vec<Finding> {
+    pub(super) fn into_vec(self) -> Vec<Finding> {
         self.0
     }
 }

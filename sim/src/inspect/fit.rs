@@ -1,30 +1,28 @@
 //! Whether the files of a data directory fit together: would a member start from them, and what would it replay?
 //!
-//! The order is etcd's. The newest good `.snap` file that the log has a committed record of is where Raft begins; the
-//! log must reach back to it; its entries up to the commit index are applied again, but those up to the database's
-//! consistent index are in the database already and change nothing.
+//! The decision is the store's own ([`restart`]), and the order is etcd's. The newest good `.snap` file that the log has
+//! a committed record of is where Raft begins; the log must reach back to it; its entries up to the commit index are
+//! applied again, but those up to the database's consistent index are in the database already and change nothing.
 
-use super::Found;
 use super::db::DbReport;
 use super::finding::Findings;
-use super::log::LogReport;
-use super::recognise::FileKind;
-use seedbed::disk::{DiskRead, FileName, OpSink};
+use seedbed::disk::{DiskError, DiskRead, FileName, OpSink};
 use seedbed::pb::walpb;
-use seedbed::snap;
-use seedbed::wal::{self, WalConfig, WalError};
+use seedbed::snap::restart::{self, Start};
+use seedbed::snap::{self};
+use seedbed::wal::{self, Recovery, WalConfig};
 use serde::Serialize;
 
 /// What a start would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct FitReport {
     /// Whether a member would start.
     pub starts: bool,
-    /// The snapshot that it would begin with: index and term.
-    pub snapshot: Option<(u64, u64)>,
+    /// Index of the snapshot that it would begin with.
+    pub snapshot: Option<u64>,
     /// Entries that it would read from the log: first and last index.
     pub entries: Option<(u64, u64)>,
-    /// Committed entries that the database has not seen: first and last index. They change the store.
+    /// Committed entries that the database has not seen: first and last index. They change it.
     pub applied_anew: Option<(u64, u64)>,
     /// Entries that were not committed as far as the log tells; the cluster decides about them.
     pub uncommitted: u64,
@@ -32,143 +30,131 @@ pub struct FitReport {
     pub text: Vec<String>,
 }
 
-/// What the parts say.
-pub(super) struct Parts<'a> {
-    pub(super) found: &'a [Found],
-    pub(super) db: Option<&'a DbReport>,
-    pub(super) log: Option<&'a LogReport>,
+/// A data directory's files under the names that a member knows them by.
+struct Below<'a> {
+    disk: &'a dyn DiskRead,
+    /// The path that stands for `member`.
+    member: &'a str,
 }
 
-/// Tries what a start would try, without writing anything.
-pub(super) fn report(disk: &dyn DiskRead, parts: &Parts<'_>, findings: &mut Findings) -> FitReport {
-    let mut fit = FitReport {
-        starts: false,
-        snapshot: None,
-        entries: None,
-        applied_anew: None,
-        uncommitted: 0,
-        text: Vec::new(),
-    };
-    match start(disk, parts, &mut fit) {
+const MEMBER: &str = "member";
+
+impl Below<'_> {
+    fn path(&self, file: &str) -> String {
+        format!("{}{}", self.member, file.strip_prefix(MEMBER).unwrap_or(file))
+    }
+}
+
+impl DiskRead for Below<'_> {
+    fn list(&self, dir: &str) -> Vec<FileName> {
+        let files = self.disk.list(&self.path(dir)).into_iter();
+        files.filter_map(|file| Some(format!("{MEMBER}{}", file.strip_prefix(self.member)?).into())).collect()
+    }
+
+    fn len(&self, file: &str) -> Result<u64, DiskError> {
+        self.disk.len(&self.path(file))
+    }
+
+    fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        self.disk.read(&self.path(file), offset, buf)
+    }
+}
+
+/// Tries what a start would try, without writing anything. `member` is the path of the member folder.
+pub(super) fn report(
+    disk: &dyn DiskRead,
+    member: &str,
+    db: Option<&DbReport>,
+    findings: &mut Findings,
+) -> FitReport {
+    let mut fit = FitReport::default();
+    match start(&Below { disk, member }, db, &mut fit) {
         Ok(()) => fit.starts = true,
         Err(reason) => {
-            fit.text.push(format!("a member would not start: {reason}"));
-            findings.add("", format!("the files do not fit together: {reason}"));
+            fit.text.push("a member would not start from these files".to_owned());
+            findings.add("", format!("a member would not start: {reason}"));
         }
     }
     fit
 }
 
-fn start(disk: &dyn DiskRead, parts: &Parts<'_>, fit: &mut FitReport) -> Result<(), String> {
-    let Some(log) = parts.log else {
-        let what = if parts.db.is_some() { "there is a database and no log" } else { "there is no log" };
-        return Err(format!("{what}; expected wal/{:016x}-{:016x}.wal or later segments", 0, 0));
+fn start(disk: &Below<'_>, db: Option<&DbReport>, fit: &mut FitReport) -> Result<(), String> {
+    let config = WalConfig { dir: format!("{MEMBER}/wal").into(), segment_bytes: 0 };
+    let recovery = recover(disk, &config, fit)?;
+    let last = recovery.as_ref().map(|log| log.entries.last().map_or(fit.snapshot.unwrap_or(0), |last| last.index));
+    let applied = match db {
+        None => None,
+        Some(db) => Some(db.state.as_ref().ok_or("its database cannot be read")?.consistent_index.unwrap_or(0)),
     };
-    let from = newest_snapshot(disk, parts.found, log, fit);
-    let dir = log.segments.first().and_then(|segment| segment.file.rsplit_once('/')).map_or("", |(dir, _)| dir);
-    let config = WalConfig { dir: dir.into(), segment_bytes: 0 };
-    // What recovery asks for would repair a torn tail; nobody does it.
-    let (mut ops, mut next_id) = (Vec::new(), 0);
-    let recovery = match wal::recover(disk, config, from, &mut OpSink::new(&mut ops, &mut next_id)) {
-        Ok(recovery) => recovery,
-        Err(WalError::Unborn { .. }) => {
-            fit.text.push("the log was never begun: a member would start as a new one".to_owned());
-            return Ok(());
-        }
-        Err(error) => return Err(error.to_string()),
+    let found = restart::Found { log_last: last, snapshot: fit.snapshot, database: applied };
+    let database = format!("{MEMBER}/snap/db").into();
+    let start = restart::fit(disk, &database, &config.dir, found).map_err(|misfit| misfit.to_string())?;
+    let Some((log, last)) = recovery.zip(last) else {
+        fit.text.push("nothing was ever logged: a member would start as a new one".to_owned());
+        return Ok(());
     };
-    fit.entries = recovery.entries.first().zip(recovery.entries.last()).map(|(a, b)| (a.index, b.index));
-    let last = fit.entries.map_or(from.index, |(_, last)| last);
-    let commit = recovery.state.commit.max(from.index);
+    let from = fit.snapshot.unwrap_or(0);
+    let commit = log.state.commit.max(from);
     if commit > last {
         return Err(format!("the log says that index {commit} is committed, but its last entry is {last}"));
     }
     fit.uncommitted = last - commit;
-    begins(from, fit);
-    applies(parts, from, commit, last, fit)?;
-    if let Some(torn) = &log.torn {
-        fit.text.push(format!(
-            "a start would drop {} torn bytes at byte {} of {} and keep a .broken copy",
-            torn.bytes, torn.offset, torn.file
-        ));
-    }
+    fit.entries = log.entries.first().map(|first| (first.index, last));
+    let applied = match start {
+        Start::Empty => 0,
+        Start::Database => applied.unwrap_or(0),
+        Start::Received { index, .. } => index,
+    };
+    fit.applied_anew = (applied.max(from) < commit).then_some((applied.max(from) + 1, commit));
+    tell(fit, from, commit, &start);
     Ok(())
 }
 
-/// Where Raft would begin.
-fn newest_snapshot(disk: &dyn DiskRead, found: &[Found], log: &LogReport, fit: &mut FitReport) -> walpb::Snapshot {
-    let counts = |index, term| log.snapshots.iter().any(|m| m.committed && (m.index, m.term) == (index, term));
-    let files = found.iter().filter(|(_, kind)| *kind == Some(FileKind::Snap)).map(|(file, _)| file);
-    let mut newest: Option<(u64, u64, &FileName)> = None;
-    for file in files {
-        let Ok(snapshot) = snap::load(disk, file) else { continue };
-        let (term, index) = (snapshot.meta.term, snapshot.meta.index);
-        if counts(index, term) && newest.is_none_or(|(t, i, _)| (t, i) < (term, index)) {
-            newest = Some((term, index, file));
-        }
+/// Reads the log from the newest snapshot that counts. `None`: there is no log.
+fn recover(disk: &Below<'_>, config: &WalConfig, fit: &mut FitReport) -> Result<Option<Recovery>, String> {
+    if !wal::exists(disk, config).map_err(|error| error.to_string())? {
+        return Ok(None);
     }
-    fit.snapshot = newest.map(|(term, index, _)| (index, term));
-    newest.map_or(walpb::Snapshot { index: 0, term: 0 }, |(term, index, _)| walpb::Snapshot { index, term })
-}
-
-fn begins(from: walpb::Snapshot, fit: &mut FitReport) {
-    let origin = match from.index {
-        0 => "from the log's beginning, without a snapshot".to_owned(),
-        index => format!("from the snapshot at index {index} (term {})", from.term),
-    };
-    let entries = match fit.entries {
-        None => "the log has no entry after it".to_owned(),
-        Some((first, last)) if first == last => format!("the log has entry {first} after it"),
-        Some((first, last)) => format!("the log has entries {first} to {last} after it"),
-    };
-    fit.text.push(format!("a member would start {origin}; {entries}"));
-}
-
-/// What the database has seen, and what it has not.
-fn applies(
-    parts: &Parts<'_>,
-    from: walpb::Snapshot,
-    commit: u64,
-    last: u64,
-    fit: &mut FitReport,
-) -> Result<(), String> {
-    let Some(db) = parts.db else {
-        fit.text.push(match from.index {
-            0 => "there is no database: it would be made from the log".to_owned(),
-            _ => "there is no database: the state must be in the snapshot's own image (etcd would refuse)".to_owned(),
-        });
-        return Ok(());
-    };
-    let Some(applied) = db.consistent_index else {
-        fit.text.push("the database tells no consistent index: every entry would be applied".to_owned());
-        fit.applied_anew = (from.index < commit).then_some((from.index + 1, commit));
-        return Ok(());
-    };
-    if applied > last {
-        return Err(format!(
-            "the database has applied index {applied}, but the log ends at {last}: it lost entries, or is another's"
-        ));
-    }
-    let image = format!("{:016x}.snap.db", from.index);
-    if applied < from.index && !parts.found.iter().any(|(file, _)| file.ends_with(&image)) {
-        return Err(format!(
-            "the snapshot stands at index {}, the database only at {applied}; expected the leader's database in \
-             snap/{image}",
-            from.index
-        ));
-    }
-    let applied = applied.max(from.index);
-    fit.applied_anew = (applied < commit).then_some((applied + 1, commit));
-    fit.text.push(match fit.applied_anew {
-        None => format!("the database has all of them: nothing up to the commit index {commit} changes it again"),
-        Some((first, last)) if first == last => format!("entry {first} would be applied to the database"),
-        Some((first, last)) => format!("entries {first} to {last} would be applied to the database"),
+    let marks = wal::snapshots(disk, config).map_err(|error| error.to_string())?;
+    let counts = |term, index| marks.iter().any(|mark| (mark.term, mark.index) == (term, index));
+    let newest = snap::load_newest(disk, counts).snapshot.map(|snapshot| snapshot.meta);
+    fit.snapshot = newest.as_ref().map(|meta| meta.index);
+    let from = newest.map_or(walpb::Snapshot { index: 0, term: 0 }, |meta| walpb::Snapshot {
+        index: meta.index,
+        term: meta.term,
     });
-    if fit.uncommitted > 0 {
-        fit.text.push(format!(
-            "{} further entries are not committed as far as this log tells; the cluster decides about them",
-            fit.uncommitted
-        ));
+    // What recovery asks for would repair a torn tail; nobody does it.
+    let (mut ops, mut next_id) = (Vec::new(), 0);
+    let recovery = wal::recover(disk, config.clone(), from, &mut OpSink::new(&mut ops, &mut next_id));
+    recovery.map(Some).map_err(|error| error.to_string())
+}
+
+fn tell(fit: &mut FitReport, from: u64, commit: u64, start: &Start) {
+    let span = |what: &str, (first, last): (u64, u64)| match first == last {
+        true => format!("{what} {first}"),
+        false => format!("{what}s {first} to {last}").replace("entrys", "entries"),
+    };
+    let origin = match from {
+        0 => "from the log's beginning, without a snapshot".to_owned(),
+        index => format!("from the snapshot at index {index}"),
+    };
+    let entries = fit.entries.map_or("the log has nothing after it".to_owned(), |entries| {
+        format!("the log goes on with {}", span("entry", entries))
+    });
+    fit.text.push(format!("a member would start {origin}; {entries}"));
+    let state = match start {
+        Start::Empty => "there is no database: it would be made from the log",
+        Start::Database => "its state is the database",
+        Start::Received { .. } => "the received .snap.db would first take the database's place",
+    };
+    let replayed = match fit.applied_anew {
+        None => format!("nothing up to the commit index {commit} is missing in it"),
+        Some(entries) => format!("{} would be applied to it", span("entry", entries)),
+    };
+    fit.text.push(format!("{state}; {replayed}"));
+    match fit.uncommitted {
+        0 => {}
+        1 => fit.text.push("one more entry is not known to be committed; the cluster decides about it".to_owned()),
+        n => fit.text.push(format!("{n} more entries are not known to be committed; the cluster decides about them")),
     }
-    Ok(())
 }

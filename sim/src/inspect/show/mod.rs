@@ -1,7 +1,9 @@
 //! An [`Inspection`] as text for a person: it wraps at the paper's width, and lists keep a row a line.
 
+mod lists;
 mod log;
 mod overview;
+mod page;
 
 use super::{Inspection, Rows};
 use crate::story::paper::{BAD, BOLD, DIM, GOOD, Paper, WARN, paint};
@@ -16,13 +18,47 @@ pub fn text(seen: &Inspection, width: usize) -> String {
         paper.paragraph("", "  ", &paint(WARN, text));
     }
     paper.blank();
-    if let Some(records) = &seen.records {
-        log::records(&mut paper, records);
-    } else {
-        overview::write(&mut paper, seen);
-    }
+    sections(&mut paper, seen, width);
     findings(&mut paper, seen);
     paper.into_text()
+}
+
+/// What was asked for, one part after another; the overview if nothing was.
+fn sections(paper: &mut Paper, seen: &Inspection, width: usize) {
+    let mut parts: Vec<Box<dyn Fn(&mut Paper) + '_>> = Vec::new();
+    if let Some(keys) = &seen.keys {
+        parts.push(Box::new(|paper| lists::keys(paper, keys)));
+    }
+    if let Some(pairs) = &seen.pairs {
+        parts.push(Box::new(|paper| lists::pairs(paper, pairs)));
+    }
+    if let Some(freelist) = &seen.freelist {
+        parts.push(Box::new(|paper| lists::freelist(paper, freelist)));
+    }
+    if let Some(pages) = &seen.pages {
+        parts.push(Box::new(move |paper| lists::pages(paper, pages, width)));
+    }
+    if let Some(page) = &seen.page {
+        parts.push(Box::new(move |paper| page::page(paper, page, width)));
+    }
+    if let Some(hashes) = &seen.hashes {
+        parts.push(Box::new(|paper| lists::hashes(paper, hashes)));
+    }
+    if let Some(checked) = &seen.check {
+        parts.push(Box::new(|paper| lists::checked(paper, checked)));
+    }
+    if let Some(records) = &seen.records {
+        parts.push(Box::new(|paper| log::records(paper, records)));
+    }
+    if parts.is_empty() {
+        overview::write(paper, seen);
+    }
+    for (number, part) in parts.iter().enumerate() {
+        if number > 0 {
+            paper.blank();
+        }
+        part(paper);
+    }
 }
 
 /// What is wrong, at the end, where it is seen.

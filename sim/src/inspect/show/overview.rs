@@ -2,8 +2,8 @@
 
 use super::{below, mark};
 use crate::inspect::snap_file::Image;
-use crate::inspect::{FitReport, Inspection, LogReport, SnapReport};
-use crate::story::paper::{BAD, DIM, Paper, WARN};
+use crate::inspect::{DbReport, DbState, FitReport, Inspection, LogReport, SnapReport};
+use crate::story::paper::{BAD, DIM, Paper, WARN, paint};
 use crate::story::words::{bytes, count, counted};
 use std::collections::BTreeMap;
 
@@ -17,6 +17,10 @@ pub(super) fn write(paper: &mut Paper, seen: &Inspection) {
             paper.blank();
         }
     };
+    if let Some(db) = &seen.db {
+        between(paper);
+        write_db(paper, db, &seen.path);
+    }
     if let Some(log) = &seen.log {
         between(paper);
         write_log(paper, log, &seen.path);
@@ -34,6 +38,85 @@ pub(super) fn write(paper: &mut Paper, seen: &Inspection) {
         between(paper);
         fits(paper, fit);
     }
+}
+
+fn write_db(paper: &mut Paper, db: &DbReport, path: &str) {
+    let name = below(&db.file, path);
+    let name = if name == db.file { String::new() } else { format!("{name} · ") };
+    let Some(state) = &db.state else {
+        paper.labelled("database", BAD, &format!("{name}{}, cannot be read", bytes(db.bytes)));
+        metas(paper, db);
+        return;
+    };
+    let free = match state.freelist_length {
+        None => format!("{} free (the file keeps no freelist: found by reading every tree)", count(state.free_pages)),
+        Some(n) => format!("{} free ({} on the freelist)", count(state.free_pages), count(n)),
+    };
+    let size = format!("{} in the file, {} in use", bytes(db.bytes), bytes(state.in_use_bytes));
+    let pages = format!("{} pages of {} bytes, {free}", count(state.pages), count(state.page_size));
+    paper.labelled("database", DIM, &format!("{name}{size}; {pages}"));
+    metas(paper, db);
+    if let Some(sha) = &db.sha256 {
+        let fits = sha.stored == sha.computed;
+        let text = if fits { "the hash at its end fits it" } else { "the hash at its end does not fit it" };
+        paper.labelled("sha-256", DIM, &format!("{} {text}", mark(fits)));
+    }
+    let index = match (state.consistent_index, state.term) {
+        (None, _) => "no consistent index".to_owned(),
+        (Some(index), None) => format!("consistent index {index}"),
+        (Some(index), Some(term)) => format!("consistent index {index} of term {term}"),
+    };
+    let compacted = match (state.finished_compact_revision, state.scheduled_compact_revision) {
+        (None, None) => "never compacted".to_owned(),
+        (finished, Some(begun)) if finished != Some(begun) => {
+            format!("a compaction to {begun} was begun and not finished")
+        }
+        (Some(to), _) | (None, Some(to)) => format!("compacted to {to}"),
+    };
+    paper.labelled("applied", DIM, &format!("{index}; revision {}, {compacted}", state.revision));
+    if state.cluster_version.is_some() || !state.members.is_empty() {
+        let version = state.cluster_version.as_deref().unwrap_or("not set");
+        paper.labelled("cluster", DIM, &format!("version {version}"));
+        state.members.iter().for_each(|member| paper.labelled("", DIM, &member.words()));
+        if !state.removed.is_empty() {
+            paper.labelled("", DIM, &format!("removed: {}", state.removed.join(", ")));
+        }
+    }
+    buckets(paper, state);
+}
+
+fn metas(paper: &mut Paper, db: &DbReport) {
+    let rows: Vec<Vec<String>> = db
+        .metas
+        .iter()
+        .map(|meta| {
+            let text = match (&meta.says, &meta.fault) {
+                (Some(says), _) => {
+                    let freelist = says.freelist.map_or("none".to_owned(), |page| format!("page {page}"));
+                    let high = says.high_water;
+                    let force = if meta.in_force { " ← in force" } else { "" };
+                    format!("txid {}, root {}, freelist {freelist}, high-water {high}{force}", says.txid, says.root)
+                }
+                (None, fault) => fault.clone().unwrap_or_default(),
+            };
+            vec![format!("page {}", meta.page), mark(meta.fault.is_none()), text]
+        })
+        .collect();
+    paper.labelled("metas", DIM, "two pages, written in turn; each with a checksum");
+    paper.table(11, &rows, &[]);
+}
+
+fn buckets(paper: &mut Paper, state: &DbState) {
+    let head = ["bucket", "root", "depth", "branches", "leaves", "overflow", "pairs", "bytes"];
+    let mut rows = vec![head.map(|cell| paint(DIM, cell)).to_vec()];
+    rows.extend(state.buckets.iter().map(|bucket| {
+        let root = if bucket.root == 0 { "inline".to_owned() } else { bucket.root.to_string() };
+        let numbers = [bucket.branch_pages, bucket.leaf_pages, bucket.overflow_pages, bucket.pairs, bucket.bytes];
+        let mut row = vec![bucket.name.clone(), root, bucket.depth.to_string()];
+        row.extend(numbers.map(count));
+        row
+    }));
+    paper.table_unbroken(2, &rows, &[false, true, true, true, true, true, true, true]);
 }
 
 fn write_log(paper: &mut Paper, log: &LogReport, path: &str) {
