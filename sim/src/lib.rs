@@ -47,6 +47,7 @@ pub mod capsule;
 pub mod check;
 pub mod cli;
 mod explain;
+mod figures;
 pub mod inspect;
 pub mod judge;
 pub mod report;
