@@ -93,12 +93,15 @@ pub struct Rows<T> {
     /// Those that are told.
     pub rows: Vec<T>,
     #[serde(skip)]
+    from: u64,
+    #[serde(skip)]
     limit: u64,
 }
 
 impl<T> Rows<T> {
     fn new(filter: Filter) -> Rows<T> {
-        Rows { total: 0, rows: Vec::new(), limit: if filter.limit == 0 { u64::MAX } else { filter.limit } }
+        let limit = if filter.limit == 0 { u64::MAX } else { filter.limit };
+        Rows { total: 0, rows: Vec::new(), from: filter.from, limit }
     }
 
     /// Counts a row, and makes it if it is told.
@@ -322,7 +325,7 @@ impl Looking<'_> {
             seen.page = Some(page::page(&view, id, asked.filter)?);
         }
         if let Some(revisions) = &asked.hash {
-            seen.hashes = Some(hashes::hashes(&view, self.path, revisions)?);
+            seen.hashes = Some(hashes::hashes(self.disk.clone(), &file, &view, revisions)?);
         }
         if asked.check {
             seen.check = Some(check::check(&view, &file, &mut self.findings)?);

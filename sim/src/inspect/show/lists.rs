@@ -73,7 +73,9 @@ pub(super) fn pages(paper: &mut Paper, map: &PageMap, width: usize) {
     let groups = if room >= 4 { 4 } else { room.clamp(1, 2) };
     let letters: Vec<char> = map.letters.chars().collect();
     let in_row = groups * GROUP;
-    for (number, row) in letters.chunks(in_row).enumerate() {
+    let rows = letters.chunks(in_row).enumerate().skip(map.runs.from as usize / in_row);
+    let limit = usize::try_from(map.runs.limit).unwrap_or(usize::MAX);
+    for (number, row) in rows.take(limit) {
         let groups: Vec<String> = row.chunks(GROUP).map(|group| group.iter().collect()).collect();
         let page = paint(DIM, format!("{:>digits$}", number * in_row));
         paper.unbroken(&format!("  {page}  {}", groups.join(" ")));
@@ -118,8 +120,12 @@ pub(super) fn hashes(paper: &mut Paper, hashes: &Hashes) {
     }));
     paper.table(2, &rows, &[true, true, false, true]);
     paper.blank();
-    let all = format!("of all buckets, without the consistent index: {} ({:08x})", hashes.hash, hashes.hash);
-    paper.paragraph("  ", "  ", &all);
+    let rows = [
+        ("all buckets", hashes.hash, "as Maintenance.Hash: without the consistent index"),
+        ("with it", hashes.snapshot_status, "as `etcdctl snapshot status`"),
+    ];
+    let rows = rows.map(|(what, hash, of)| vec![what.to_owned(), hash.to_string(), format!("{hash:08x}"), of.to_owned()]);
+    paper.table(2, &rows, &[false, true, false, false]);
 }
 
 /// What the check went over.

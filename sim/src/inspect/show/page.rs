@@ -1,7 +1,7 @@
 //! One page as a drawing: what stands at which byte.
 
 use crate::inspect::PageReport;
-use crate::story::paper::{DIM, Paper, WARN, paint};
+use crate::story::paper::{DIM, Paper, paint};
 use crate::story::words::{bytes, count};
 use textwrap::core::display_width;
 
