@@ -158,8 +158,8 @@ fn is_of_the_compaction(bucket: Bucket, key: &[u8], compacted: i64) -> bool {
 /// A key for a person: a revision, a word, or hexadecimal.
 fn name(bucket: Bucket, key: &[u8]) -> String {
     match Revision::decode(key) {
-        Some((at, tombstone)) if bucket == Bucket::Key => {
-            let tombstone = if tombstone { " (a tombstone)" } else { "" };
+        Some((at, _)) if bucket == Bucket::Key => {
+            let tombstone = if key.len() == 18 { " (a tombstone)" } else { "" };
             format!("record {}_{}{tombstone}", at.main, at.sub)
         }
         _ if key.iter().all(u8::is_ascii_graphic) => format!("key {}", String::from_utf8_lossy(key)),
