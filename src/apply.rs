@@ -5,7 +5,7 @@
 
 use crate::api::{Error, Request, Response};
 use crate::backend::BackendError;
-use crate::mvcc::{MvccError, Store};
+use crate::mvcc::{self, MvccError, Store};
 use crate::pb::etcdserverpb::InternalRaftRequest;
 use crate::raft::{Entry, EntryKind};
 use prost::Message as _;
@@ -41,7 +41,7 @@ pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> 
         EntryKind::ConfChange | EntryKind::ConfChangeV2 => InternalRaftRequest::default(),
     };
     let number = request.header.as_ref().map_or(0, |header| header.id);
-    let mut txn = store.write(entry.index, entry.term)?;
+    let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
     let result = if let Some(put) = &request.put {
         txn.put(put).map(Response::Put)
     } else if let Some(delete) = &request.delete_range {

@@ -2,6 +2,7 @@
 
 use super::{BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::{RangeRequest, RangeResponse, SortOrder, SortTarget};
+use bytes::Bytes;
 use prost::Message as _;
 
 /// The interval that a request's `key` and `range_end` mean: one key if `range_end` is empty, everything from `key` on
@@ -65,6 +66,11 @@ impl Store {
             response.kvs.iter_mut().for_each(|kv| kv.value.clear());
         }
         Ok(response)
+    }
+
+    /// Visits the pairs of a bucket in ascending order until `visit` says `false`.
+    pub fn scan(&self, bucket: Bucket, visit: &mut dyn FnMut(&[u8], &Bytes) -> bool) -> Result<(), BackendError> {
+        self.engine.range(bucket, &[], None, visit)
     }
 
     /// The record of a live change.

@@ -1,7 +1,7 @@
 //! Writing: the transaction in which one entry is applied.
 
 use super::read::Interval;
-use super::{BackendError, Bucket, CONSISTENT_INDEX, KeyValue, MvccError, Revision, Store, TERM};
+use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::compare::TargetUnion;
 use crate::pb::etcdserverpb::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -20,17 +20,12 @@ pub struct WriteTxn<'a> {
 }
 
 impl<'a> WriteTxn<'a> {
-    pub(super) fn begin(store: &'a mut Store, index: u64, term: u64) -> Result<WriteTxn<'a>, BackendError> {
+    pub(super) fn begin(store: &'a mut Store, entry: Applied) -> Result<WriteTxn<'a>, BackendError> {
         store.engine.begin();
         // The consistent index goes with the changes that it vouches for, in the same transaction: split, and a crash
         // between them skips an entry or applies it twice (etcd #13766, #11651).
-        let mark = Bytes::copy_from_slice(&index.to_be_bytes());
-        store.engine.put(Bucket::Meta, Bytes::from_static(CONSISTENT_INDEX), mark)?;
-        if term != store.applied.1 {
-            let mark = Bytes::copy_from_slice(&term.to_be_bytes());
-            store.engine.put(Bucket::Meta, Bytes::from_static(TERM), mark)?;
-        }
-        store.applied = (index, term);
+        store.put_marks(entry)?;
+        store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
         Ok(WriteTxn { store, next })
     }
@@ -52,6 +47,18 @@ impl<'a> WriteTxn<'a> {
     /// Reads, the transaction's own changes included.
     pub fn range(&self, request: &RangeRequest) -> Result<RangeResponse, MvccError> {
         self.store.range_at(request, self.revision())
+    }
+
+    /// Writes a pair of another bucket than `key`: a record of the cluster's own, which has no revisions.
+    pub fn set(&mut self, bucket: Bucket, key: Bytes, value: Bytes) -> Result<(), BackendError> {
+        assert_ne!(bucket, Bucket::Key, "invariant: the bucket key is written by revision");
+        self.store.engine.put(bucket, key, value)
+    }
+
+    /// Removes such a pair, if it is there.
+    pub fn unset(&mut self, bucket: Bucket, key: &[u8]) -> Result<(), BackendError> {
+        assert_ne!(bucket, Bucket::Key, "invariant: the bucket key is written by revision");
+        self.store.engine.delete(bucket, key)
     }
 
     /// Sets a key.
