@@ -16,8 +16,13 @@
 
 mod finding;
 
-use super::format::{BUCKET_FLAG, ELEMENT_BYTES, HEADER_BYTES, Header, PageKind, decode_freelist, u32_at, u64_at};
+use super::engine::Bolt;
+use super::file::File;
+use super::format::{
+    BUCKET_FLAG, ELEMENT_BYTES, HEADER_BYTES, Header, Meta, NO_FREELIST, PageKind, decode_freelist, u32_at, u64_at,
+};
 use super::tree::DEPTH_MAX;
+use super::view::View;
 use crate::backend::BackendError;
 use bytes::Bytes;
 pub use finding::{Finding, KeyRule};
@@ -26,26 +31,55 @@ pub use finding::{Finding, KeyRule};
 const FINDINGS_MAX: usize = 10_000;
 
 /// What is checked: one meta page's file.
-pub(super) struct Subject<'a> {
+struct Subject<'a> {
     /// Bytes of a page.
-    pub(super) page_size: usize,
+    page_size: usize,
     /// Whole pages in the file.
-    pub(super) file_pages: u64,
+    file_pages: u64,
     /// The meta's high-water mark: pages below it exist.
-    pub(super) high_water: u64,
+    high_water: u64,
     /// The meta's root bucket.
-    pub(super) root: u64,
+    root: u64,
     /// The meta's freelist page; `None` when the freelist is not synced.
-    pub(super) freelist: Option<u64>,
+    freelist: Option<u64>,
     /// Free and pending pages as an engine holds them. `None`: as the freelist page has them; without one, every page
     /// that is not reachable counts as free.
-    pub(super) free: Option<&'a [u64]>,
+    free: Option<&'a [u64]>,
     /// Reads this many pages from this page on. Fewer bytes are a finding.
-    pub(super) read: &'a dyn Fn(u64, u64) -> Result<Bytes, BackendError>,
+    read: &'a dyn Fn(u64, u64) -> Result<Bytes, BackendError>,
+}
+
+impl View {
+    /// Checks the file: no findings, if nothing is wrong with it.
+    pub fn check(&self) -> Vec<Finding> {
+        check_file(&self.file, self.meta(), None)
+    }
+}
+
+impl Bolt {
+    /// Checks the tree of the last commit that was begun, with the freelist as it stands in memory: no findings, if
+    /// nothing is wrong with them.
+    pub fn check(&self) -> Vec<Finding> {
+        check_file(&self.file, &self.meta, Some(&self.freelist.ids()))
+    }
+}
+
+/// Opening a file made sure that it is as long as its meta says.
+fn check_file(file: &File, meta: &Meta, free: Option<&[u64]>) -> Vec<Finding> {
+    let read = |page: u64, pages: u64| file.read_visible(page, page + pages).map(Bytes::from);
+    check(&Subject {
+        page_size: file.page_size,
+        file_pages: meta.high_water,
+        high_water: meta.high_water,
+        root: meta.root,
+        freelist: Some(meta.freelist).filter(|page| *page != NO_FREELIST),
+        free,
+        read: &read,
+    })
 }
 
 /// Checks a file. Nothing found: it is whole.
-pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
+fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let pages = usize::try_from(subject.high_water.min(subject.file_pages)).expect("invariant: a page has a byte");
     let mut check =
         Check { subject, seen: vec![Seen::default(); pages], findings: Vec::new(), buckets: Vec::new(), at_top: true };
@@ -383,7 +417,7 @@ mod tests {
 
     /// A file by its pages, with what its meta says.
     #[derive(Clone)]
-    struct File {
+    struct Raw {
         bytes: Vec<u8>,
         high_water: u64,
         root: u64,
@@ -391,7 +425,7 @@ mod tests {
         free: Option<Vec<u64>>,
     }
 
-    impl File {
+    impl Raw {
         fn put(&mut self, id: u64, page: Vec<u8>) {
             let at = id as usize * SIZE;
             self.bytes[at..at + page.len()].copy_from_slice(&page);
@@ -459,9 +493,9 @@ mod tests {
     ///   3 root: alarm (inline: a), key ──► 5 branch a, h, p ──► 6 leaf a c · 7, 8 leaf h (large) · 9 leaf p r
     ///   2 freelist: 4, 10, 11              12 leaf: sub (bucket ──► 13) is in bucket "nest"
     /// ```
-    fn whole() -> File {
+    fn whole() -> Raw {
         let bytes = vec![0; 14 * SIZE];
-        let mut file = File { bytes, high_water: 14, root: 3, freelist: Some(2), free: None };
+        let mut file = Raw { bytes, high_water: 14, root: 3, freelist: Some(2), free: None };
         file.freelist(2, &[4, 10, 11]);
         let inline = encode_inline(&[pair("a", "1"), pair("b", "2")]);
         file.leaf(3, &[bucket("alarm", 0, &inline), bucket("key", 5, &[]), bucket("nest", 12, &[])]);
@@ -489,7 +523,7 @@ mod tests {
     }
 
     /// Damages a whole file; the texts that must follow.
-    fn damaged(damage: impl Fn(&mut File), expected: &[&str]) {
+    fn damaged(damage: impl Fn(&mut Raw), expected: &[&str]) {
         let mut file = whole();
         damage(&mut file);
         assert_eq!(file.texts(), expected);
@@ -509,7 +543,7 @@ mod tests {
 
     #[test]
     fn a_page_is_referenced_once_and_in_bounds() {
-        let branch = |children: &'static [(&str, u64)]| move |file: &mut File| file.branch(5, children);
+        let branch = |children: &'static [(&str, u64)]| move |file: &mut Raw| file.branch(5, children);
         damaged(
             branch(&[("a", 6), ("h", 7), ("p", 99)]),
             &["page 99: out of bounds: 14 (stack: [5 99])", "page 9: unreachable unfreed"],
@@ -602,7 +636,7 @@ mod tests {
     #[test]
     fn keys_ascend_within_and_between_pages() {
         let leaf = |keys: &'static [&str]| {
-            move |file: &mut File| {
+            move |file: &mut Raw| {
                 file.leaf(6, &keys.iter().map(|key| pair(key, "")).collect::<Vec<_>>());
             }
         };
@@ -717,7 +751,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic_or_loop(bytes in prop::collection::vec(any::<u8>(), 0..20 * SIZE), few: bool) {
-            let mut file = File { bytes, ..whole() };
+            let mut file = Raw { bytes, ..whole() };
             if few {
                 // Bytes that make heads likely.
                 file.bytes.iter_mut().for_each(|byte| *byte &= *byte >> 3 & *byte >> 6 | 3);
