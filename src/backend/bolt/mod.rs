@@ -30,7 +30,9 @@
 //! Making and removing buckets (nested ones and strangers are kept as they are), sequences, read transactions other than
 //! images, memory maps, and files of a machine with another byte order.
 
+mod build;
 mod commit;
+mod defrag;
 mod engine;
 mod file;
 mod format;
