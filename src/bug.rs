@@ -36,6 +36,9 @@ pub enum Bug {
     SnapdbDeletedEarly,
     /// A defragmentation and a snapshot's installation rename onto the same database (etcd #20271).
     DefragVsSnapshot,
+    /// Defragmentation copies into what an interrupted one left behind, so that rows deleted since then return
+    /// (etcd #11613).
+    DefragReusesTmp,
 }
 
 /// A row of the catalogue.
@@ -61,7 +64,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that is built.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 12] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -73,6 +76,7 @@ impl Bug {
         Bug::SnapshotOrder,
         Bug::SnapdbDeletedEarly,
         Bug::DefragVsSnapshot,
+        Bug::DefragReusesTmp,
     ];
 
     /// The bug of that name.
@@ -191,6 +195,16 @@ impl Bug {
                 summary: "a defragmentation that ends after a snapshot was installed renames the old data over it",
                 scenario: "scenarios/storage/defrag-vs-snapshot.toml",
                 check: "wal-replay",
+                seeds_to_find: 1,
+            },
+            Bug::DefragReusesTmp => BugInfo {
+                name: "defrag-reuses-tmp",
+                issue: "etcd #11613",
+                versions: "< 3.4.4",
+                class: "inconsistency",
+                summary: "a defragmentation copies into the file that an interrupted one left, and deleted rows return",
+                scenario: "scenarios/inconsistency/defrag-reuses-tmp.toml",
+                check: "wal-replay-equals-backend",
                 seeds_to_find: 1,
             },
         }

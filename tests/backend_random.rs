@@ -22,6 +22,7 @@ enum Operation {
     Range(Bucket, Bytes, Option<Bytes>),
     BeginImage,
     EndImage(usize),
+    Defrag,
 }
 
 fn key() -> impl Strategy<Value = Bytes> {
@@ -50,6 +51,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => (bucket(), key(), prop::option::of(key())).prop_map(|(bucket, from, to)| Operation::Range(bucket, from, to)),
         1 => Just(Operation::BeginImage),
         1 => any::<usize>().prop_map(Operation::EndImage),
+        1 => Just(Operation::Defrag),
     ]
 }
 
@@ -78,7 +80,12 @@ impl Run {
                 self.taken = self.model.clone();
                 self.rig.check();
             }
-            Operation::Steps(n) => (0..*n).for_each(|_| drop(self.rig.step())),
+            Operation::Steps(n) => {
+                (0..*n).for_each(|_| {
+                    self.rig.step();
+                });
+            }
+            Operation::Defrag => self.defrag(),
             Operation::Commit => {
                 self.rig.commit();
                 self.taken = self.model.clone();
@@ -123,6 +130,13 @@ impl Run {
         assert!(read.into_iter().eq(expected.map(|((_, key), value)| (key.clone(), value.clone()))));
     }
 
+    fn defrag(&mut self) {
+        self.apply(&Operation::Commit);
+        self.rig.defrag();
+        self.rig.check();
+        assert!(self.rig.pairs() == self.model, "a dense file has the same pairs");
+    }
+
     fn end_image(&mut self, mut image: Image, pairs: &Pairs) {
         let view = view(self.rig.image(&mut image)).unwrap();
         assert!(view_pairs(&view).unwrap() == *pairs, "an image stays what it was");
@@ -143,7 +157,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn an_engine_is_an_ordered_map_that_survives(

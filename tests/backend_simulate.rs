@@ -6,10 +6,13 @@
 
 mod bolt_rig;
 
-use bolt_rig::{Pairs, Random, Rig, configs, view, view_pairs};
+use bolt_rig::{DB, ImageDisk, Pairs, Random, Rig, configs, view_pairs};
 use bytes::Bytes;
+use seedbed::backend::bolt::View;
 use seedbed::backend::{BoltConfig, Bucket, Engine as _, Image};
+use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// The values of every key: each with the transaction that wrote it.
 #[derive(Default)]
@@ -32,7 +35,8 @@ impl Model {
 }
 
 struct Simulation {
-    rig: Rig,
+    rig: Rc<RefCell<Rig>>,
+    page_size: u64,
     random: Random,
     model: Model,
     /// Of the tree that the next reader pins.
@@ -48,7 +52,8 @@ impl Simulation {
     fn run(config: BoltConfig, operations: u64, readers_max: usize) {
         let seed = operations * 7919 + readers_max as u64 * 31 + u64::from(config.sync_freelist) + 1;
         let mut simulation = Simulation {
-            rig: Rig::new(config),
+            rig: Rc::new(RefCell::new(Rig::new(config))),
+            page_size: config.page_size as u64,
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             model: Model::default(),
             txid: 1,
@@ -63,13 +68,17 @@ impl Simulation {
         simulation.end(config);
     }
 
+    fn rig(&self) -> RefMut<'_, Rig> {
+        self.rig.borrow_mut()
+    }
+
     fn operation(&mut self) {
         match self.random.below(3) {
             0 => self.read(),
             _ => self.write(),
         }
         for _ in 0..self.random.below(6) {
-            self.rig.step();
+            self.rig().step();
         }
     }
 
@@ -83,11 +92,12 @@ impl Simulation {
                 39 => Some(vec![b'v'; self.random.below(9000) as usize]),
                 n => Some(vec![b'a' + n as u8 % 26; self.random.below(120) as usize]),
             };
-            self.rig.write(bucket, key.as_bytes(), value.as_deref());
+            self.rig().write(bucket, key.as_bytes(), value.as_deref());
             self.model.write(self.txid + 1, bucket, &Bytes::from(key), value.map(Bytes::from));
         }
-        if !self.rig.bolt.committing() && self.random.below(2) == 0 {
-            self.rig.commit_batch();
+        let committing = self.rig().bolt.committing();
+        if !committing && self.random.below(2) == 0 {
+            self.rig().commit_batch();
             self.txid += 1;
         }
     }
@@ -96,9 +106,10 @@ impl Simulation {
         let key = Bytes::from(format!("key{:05}", self.random.below(self.keys)));
         let bucket = Bucket::ALL[self.random.below(10) as usize];
         let newest = self.model.0.get(&(bucket, key.clone())).and_then(|versions| versions.last()?.1.clone());
-        assert_eq!(self.rig.bolt.get(bucket, &key).unwrap(), newest);
+        assert_eq!(self.rig().bolt.get(bucket, &key).unwrap(), newest);
         if self.readers.len() < self.readers_max {
-            self.readers.push((self.txid, self.rig.bolt.begin_image()));
+            let image = self.rig().bolt.begin_image();
+            self.readers.push((self.txid, image));
         } else {
             let at = self.random.below(self.readers.len() as u64) as usize;
             let (txid, image) = self.readers.swap_remove(at);
@@ -107,31 +118,34 @@ impl Simulation {
         }
     }
 
-    fn leave(&mut self, txid: u64, mut image: Image, look: bool) {
+    fn leave(&mut self, txid: u64, image: Image, look: bool) {
+        let (rig, page_size) = (Rc::clone(&self.rig), self.page_size);
+        let disk = Rc::new(ImageDisk { rig, image: RefCell::new(image), page_size });
         if look {
-            let view = view(self.rig.image(&mut image)).unwrap();
+            let view = View::open(disk.clone(), DB.into()).unwrap();
             assert_eq!(view.meta().txid, txid);
             assert!(view_pairs(&view).unwrap() == self.model.at(txid), "the reader of transaction {txid}");
         }
-        self.rig.bolt.end_image(image);
+        let disk = Rc::into_inner(disk).expect("the view is gone");
+        self.rig().bolt.end_image(disk.image.into_inner());
     }
 
     fn end(mut self, config: BoltConfig) {
-        self.rig.settle();
-        self.rig.check();
-        assert_eq!(self.rig.bolt.stats().readers, self.readers.len() as u64);
+        self.rig().settle();
+        self.rig().check();
+        assert_eq!(self.rig().bolt.stats().readers, self.readers.len() as u64);
         for (txid, image) in std::mem::take(&mut self.readers) {
             self.leave(txid, image, true);
         }
-        self.rig.commit();
-        self.rig.check();
-        let (hash, all) = (self.rig.bolt.hash(), self.model.at(u64::MAX));
-        assert!(self.rig.pairs() == all);
-        self.rig.reopen();
-        self.rig.check();
-        assert!(self.rig.pairs() == all, "after a new start");
-        assert_eq!(self.rig.bolt.hash(), hash, "{config:?}");
-        assert_eq!(self.rig.bolt.stats().readers, 0);
+        self.rig().commit();
+        self.rig().check();
+        let (hash, all) = (self.rig().bolt.hash(), self.model.at(u64::MAX));
+        assert!(self.rig().pairs() == all);
+        self.rig().reopen();
+        self.rig().check();
+        assert!(self.rig().pairs() == all, "after a new start");
+        assert_eq!(self.rig().bolt.hash(), hash, "{config:?}");
+        assert_eq!(self.rig().bolt.stats().readers, 0);
     }
 }
 

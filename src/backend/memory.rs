@@ -156,6 +156,8 @@ impl Engine for Memory {
         Ok(true)
     }
 
+    fn abandon_defrag(&mut self, _ops: &mut OpSink<'_>) {}
+
     fn hash(&self) -> u64 {
         self.hash
     }

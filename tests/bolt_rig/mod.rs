@@ -4,10 +4,12 @@
 
 use bytes::Bytes;
 use seedbed::backend::bolt::{Bolt, View};
-use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine as _, Finished, FreelistKind};
-use seedbed::disk::{DiskOp, OpSink};
+use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine as _, Finished, FreelistKind, Image};
+use seedbed::disk::{DiskError, DiskOp, DiskRead, FileName, OpSink};
 use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 /// Where the file lies.
 pub(crate) const DB: &str = "member/snap/db";
@@ -109,6 +111,20 @@ impl Rig {
         assert_eq!(self.bolt.batched(), 0);
     }
 
+    /// Makes a dense file.
+    pub(crate) fn defrag(&mut self) {
+        let mut ops = Vec::new();
+        self.bolt.begin_defrag(&mut OpSink::new(&mut ops, &mut self.next_id)).unwrap();
+        self.out.extend(ops.drain(..));
+        while !self.bolt.defrag_slice(3000, &mut OpSink::new(&mut ops, &mut self.next_id)).unwrap() {
+            self.out.extend(ops.drain(..));
+            self.step();
+        }
+        self.out.extend(ops);
+        while self.step().expect("the dense file takes the other's name") != Finished::Defrag {}
+        self.settle();
+    }
+
     pub(crate) fn pairs(&self) -> Pairs {
         pairs(&self.bolt).unwrap()
     }
@@ -124,13 +140,42 @@ impl Rig {
     }
 
     /// A whole image, as a file.
-    pub(crate) fn image(&self, image: &mut seedbed::backend::Image) -> Vec<u8> {
+    pub(crate) fn image(&self, image: &mut Image) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(image.size as usize);
         while let Some(chunk) = self.bolt.image_chunk(image, 64 << 10).unwrap() {
             bytes.extend_from_slice(&chunk);
         }
         assert_eq!(bytes.len() as u64, image.size);
         bytes
+    }
+}
+
+/// An image as a file of which only the pages are read that somebody asks for: an image is as long as the file, which
+/// many readers make much longer than their trees.
+pub(crate) struct ImageDisk {
+    pub(crate) rig: Rc<RefCell<Rig>>,
+    pub(crate) image: RefCell<Image>,
+    pub(crate) page_size: u64,
+}
+
+impl DiskRead for ImageDisk {
+    fn list(&self, _: &str) -> Vec<FileName> {
+        vec![DB.into()]
+    }
+
+    fn len(&self, _: &str) -> Result<u64, DiskError> {
+        Ok(self.image.borrow().size)
+    }
+
+    fn read(&self, _: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        let mut image = self.image.borrow_mut();
+        image.offset = offset - offset % self.page_size;
+        let skip = (offset - image.offset) as usize;
+        let chunk = self.rig.borrow().bolt.image_chunk(&mut image, skip + buf.len()).unwrap().unwrap_or_default();
+        let rest = &chunk[skip.min(chunk.len())..];
+        let n = rest.len().min(buf.len());
+        buf[..n].copy_from_slice(&rest[..n]);
+        Ok(n)
     }
 }
 

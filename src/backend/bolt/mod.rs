@@ -31,8 +31,10 @@
 //! Making and removing buckets (nested ones and strangers are kept as they are), sequences, read transactions other than
 //! images, memory maps, and files of a machine with another byte order.
 
+mod build;
 mod check;
 mod commit;
+mod defrag;
 mod engine;
 mod file;
 mod format;
