@@ -44,6 +44,7 @@ compile_error!(
 pub mod capsule;
 pub mod check;
 pub mod cli;
+pub mod crash;
 mod explain;
 pub mod judge;
 pub mod report;
