@@ -4,6 +4,7 @@
 //! run      one seed of a scenario, as a story          list    the scenarios that there are
 //! sweep    many seeds of many scenarios                bugs    the historical bugs that can be switched on
 //! replay   a failed run again, from its capsule        check   histories that were recorded elsewhere
+//! crash    power cuts at every disk operation
 //! ```
 //!
 //! Three habits hold for all of them. What was asked for goes to stdout, and everything about the asking (progress,
@@ -16,6 +17,7 @@
 
 mod bugs;
 pub mod check;
+mod crash;
 mod input;
 mod list;
 mod replay;
@@ -69,6 +71,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     List(list::ListArgs),
     Bugs(bugs::BugsArgs),
+    Crash(crash::CrashArgs),
     /// Judge histories that were recorded elsewhere: Jepsen logs, EDN
     Check(check::CheckArgs),
 }
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::List(args) => list::run(&args),
         Command::Bugs(args) => bugs::run(&args),
+        Command::Crash(args) => crash::run(&args),
         Command::Check(args) => check::run(args),
     }));
     ExitCode::from(code.unwrap_or_else(|_| {

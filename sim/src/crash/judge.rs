@@ -9,12 +9,11 @@ use super::donor::START;
 use super::history::History;
 use super::leader::Leader;
 use super::life::{Ended, Life, Power};
-use super::plan::Plan;
 use super::reference::Reference;
 use crate::world::disk::DiskHandle;
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
-use seedbed::member::Input;
+use seedbed::member::{Config, Input};
 use seedbed::pb::etcdserverpb::{PutRequest, RangeRequest};
 use seedbed::raft::{Entry, EntryKind, Message};
 use seedbed::time::{Nanos, Now, SECOND};
@@ -45,31 +44,41 @@ pub(super) struct Wrong {
     pub(super) power_cut: bool,
 }
 
-/// See the module.
-pub(super) fn judge(
-    plan: &Plan,
-    disk: DiskHandle,
-    history: &Rc<History>,
-    reference: &mut Reference,
-    power: &mut dyn Power,
-    lives: u64,
-) -> Result<Sound, Wrong> {
-    let answered = history.answered;
-    let ended = |ended| match ended {
-        Ended::PowerCut => Wrong { text: String::new(), lost: 0, refused: false, power_cut: true },
-        Ended::Refused(error) => wrong(format!("the member refuses to start: {error}"), answered, true),
-        Ended::Stopped(reason) => wrong(format!("the member stops: {reason}"), answered, true),
-    };
-    // Long after the cut, so that request numbers are new.
-    let now = Now { mono: 0, wall: START.wall + lives * 1_000 * SECOND };
-    let life = Life::start(plan.config.clone(), disk, now, history.clone(), power);
-    let mut patient = Patient { life: life.map_err(ended)?, leader: plan.leader.clone(), reference };
-    patient.life.history.is_kept_by(&patient.life.member).map_err(|text| wrong(text, answered, false))?;
-    patient.rest(power).map_err(ended)??;
-    let sound = patient.check(power).map_err(ended)??;
-    patient.write_on(power).map_err(ended)??;
-    patient.check(power).map_err(ended)??;
-    Ok(sound)
+/// What a member on an image is judged by.
+pub(super) struct Judge<'a> {
+    pub(super) config: &'a Config,
+    /// Of a follower: its leader, whose log grows by the judge's own write.
+    pub(super) leader: Option<Leader>,
+    pub(super) reference: &'a mut Reference,
+    /// Starts of the member since the cut; each is long after the one before, so that request numbers are new.
+    pub(super) lives: u64,
+}
+
+impl Judge<'_> {
+    /// See the module. `history` is what was promised before the power went off.
+    pub(super) fn judge(
+        &mut self,
+        disk: DiskHandle,
+        history: &Rc<History>,
+        power: &mut dyn Power,
+    ) -> Result<Sound, Wrong> {
+        let answered = history.answered;
+        let ended = |ended| match ended {
+            Ended::PowerCut => Wrong { text: String::new(), lost: 0, refused: false, power_cut: true },
+            Ended::Refused(error) => wrong(format!("the member refuses to start: {error}"), answered, true),
+            Ended::Stopped(reason) => wrong(format!("the member stops: {reason}"), answered, true),
+        };
+        self.lives += 1;
+        let now = Now { mono: 0, wall: START.wall + self.lives * 1_000 * SECOND };
+        let life = Life::start(self.config.clone(), disk, now, history.clone(), power).map_err(ended)?;
+        let mut patient = Patient { life, leader: &mut self.leader, reference: self.reference };
+        patient.life.history.is_kept_by(&patient.life.member).map_err(|text| wrong(text, answered, false))?;
+        patient.rest(power).map_err(ended)??;
+        let sound = patient.check(power).map_err(ended)??;
+        patient.write_on(power).map_err(ended)??;
+        patient.check(power).map_err(ended)??;
+        Ok(sound)
+    }
 }
 
 fn wrong(text: String, lost: usize, refused: bool) -> Wrong {
@@ -78,7 +87,7 @@ fn wrong(text: String, lost: usize, refused: bool) -> Wrong {
 
 struct Patient<'a> {
     life: Life,
-    leader: Option<Leader>,
+    leader: &'a mut Option<Leader>,
     reference: &'a mut Reference,
 }
 
@@ -121,7 +130,7 @@ impl Patient<'_> {
 
     fn is_at_rest(&self) -> bool {
         let member = &self.life.member;
-        let leads_or_has_all = match &self.leader {
+        let leads_or_has_all = match self.leader.as_ref() {
             Some(leader) => member.store().consistent_index() == leader.last_index(),
             None => member.is_leader(),
         };
@@ -131,7 +140,7 @@ impl Patient<'_> {
     /// What a follower's leader says to what the follower said; if that was nothing, it tells where its log ends.
     fn answers(&mut self) -> Vec<Message> {
         let messages = std::mem::take(&mut self.life.messages);
-        let Some(leader) = &self.leader else { return Vec::new() };
+        let Some(leader) = self.leader.as_ref() else { return Vec::new() };
         let mut answers: Vec<Message> = messages.iter().filter_map(|message| leader.answer(message)).collect();
         if answers.is_empty() && self.life.member.store().consistent_index() < leader.last_index() {
             let knows = self.life.member.raft().leader() == leader.id && messages.is_empty();
@@ -180,7 +189,8 @@ impl Patient<'_> {
     fn check_hash(&mut self) -> Result<(), Wrong> {
         let (store, log) = (self.life.member.store(), self.life.member.raft().log());
         let by_leader = |index: u64| self.leader.as_ref().and_then(|leader| leader.log.get(index as usize - 1));
-        let entry = |index| log.entry(index).or_else(|| by_leader(index)).or_else(|| self.life.history.entries.get(&index));
+        let entry =
+            |index| log.entry(index).or_else(|| by_leader(index)).or_else(|| self.life.history.entries.get(&index));
         let applied = store.consistent_index();
         let entries: Vec<&Entry> = (1..=applied).filter_map(entry).collect();
         assert_eq!(entries.len() as u64, applied, "invariant: every entry of the run is known");
@@ -188,7 +198,9 @@ impl Patient<'_> {
         if found == Some(expected) {
             return Ok(());
         }
-        let text = format!("at entry {applied} the buckets are not what the log makes of an empty store (their hashes differ)");
+        let text = format!(
+            "at entry {applied} the buckets are not what the log makes of an empty store (their hashes differ)"
+        );
         Err(wrong(text, 0, false))
     }
 
@@ -204,7 +216,7 @@ impl Patient<'_> {
         let history = Rc::make_mut(&mut self.life.history);
         history.decide(writes);
         history.issue(PROBE, |pairs| drop(pairs.insert(b"probe".to_vec(), b"alive".to_vec())));
-        let input = match &mut self.leader {
+        let input = match self.leader {
             None => Input::Request(PROBE, Request::Put(put)),
             Some(leader) => {
                 let data = Bytes::from(seedbed::apply::encode(PROBE.0, Request::Put(put)));

@@ -2,7 +2,7 @@
 
 use super::donor::{START, fresh_disk};
 use super::history::History;
-use super::judge::{Sound, Wrong, judge};
+use super::judge::{Judge, Sound, Wrong};
 use super::life::{Ended, Life, Moment, Power};
 use super::plan::{Plan, Step, plan};
 use super::reference::Reference;
@@ -217,7 +217,9 @@ impl Forks<'_> {
             }
         }
         let image = DiskHandle::new(image);
-        let judged = judge(self.plan, image.clone(), history, &mut self.reference, &mut again, 1);
+        let Plan { config, leader, .. } = self.plan;
+        let mut judge = Judge { config, leader: leader.clone(), reference: &mut self.reference, lives: 0 };
+        let judged = judge.judge(image.clone(), history, &mut again);
         if !judged.as_ref().is_err_and(|wrong| wrong.power_cut) {
             return judged;
         }
@@ -225,7 +227,7 @@ impl Forks<'_> {
         image.get().crash_keeping(Unsynced::Random, *random.pick(&KEEP_PPM), &mut random);
         again.left = None;
         let promised = again.promised.clone();
-        judge(self.plan, image, &promised, &mut self.reference, &mut again, 2)
+        judge.judge(image, &promised, &mut again)
     }
 
     /// The last operations, and the one that was cut off.
