@@ -46,6 +46,7 @@ pub mod check;
 pub mod cli;
 pub mod crash;
 mod explain;
+mod figures;
 pub mod judge;
 pub mod report;
 pub mod run;
