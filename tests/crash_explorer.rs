@@ -1,7 +1,16 @@
 //! The crash explorer, reduced: no image of any operation breaks a promise; and it sees one that does.
 
+use seedbed::backend::{BoltConfig, EngineConfig, FreelistKind};
 use seedbed::bug::{Bug, BugSet};
 use seedbed_sim::crash::{Explored, Fate, Operation, Options, explore};
+
+const BOLT: EngineConfig = EngineConfig::Bolt(BoltConfig {
+    page_size: 4096,
+    freelist: FreelistKind::Hashmap,
+    sync_freelist: false,
+    cache_bytes: 1 << 20,
+    bugs: BugSet::NONE,
+});
 
 fn reduced() -> Options {
     Options { rounds: 2, fates: 3, ..Options::default() }
@@ -13,8 +22,8 @@ fn explored(operation: Operation, options: &Options) -> Explored {
 
 #[test]
 fn no_cut_of_any_operation_breaks_a_promise() {
-    for &operation in Operation::ALL {
-        let found = explored(operation, &reduced());
+    for (&operation, engine) in Operation::ALL.iter().flat_map(|of| [(of, EngineConfig::Memory), (of, BOLT)]) {
+        let found = explored(operation, &Options { engine, ..reduced() });
         println!("{operation}: {} cuts, {} images", found.cuts, found.images);
         assert_eq!(found.findings, [], "{operation}");
         assert_eq!(found.wrong, 0, "{operation}");

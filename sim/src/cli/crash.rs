@@ -226,13 +226,14 @@ fn lies(paper: &mut Paper, rows: &[Row]) {
         let beyond = explored.beyond;
         let text = format!(
             "{} {operation}: of {} promises were broken on {}; on {} of them the member did not start; at a cost of up to \
-             {} of {} acknowledged writes",
+             {} of {} acknowledged {}",
             paint(WARN, "beyond tolerance"),
             counted(explored.images, "image", "images"),
             count(beyond.images),
             count(beyond.refused),
             count(beyond.most_lost as u64),
             count(beyond.of as u64),
+            if *operation == Operation::SnapshotInstall.name() { "entries" } else { "writes" },
         );
         paper.paragraph("", "  ", &text);
     }

@@ -103,6 +103,11 @@ impl History {
         }
     }
 
+    /// How much a member has promised to keep: answered writes, or, of a follower, acknowledged entries.
+    pub(super) fn promised(&self) -> usize {
+        self.answered.max(self.entry.0 as usize)
+    }
+
     /// Whether a member that started again knows what it promised to its peers.
     pub(super) fn is_kept_by(&self, member: &Member) -> Result<(), String> {
         let raft = member.raft();

@@ -2,8 +2,8 @@
 //!
 //! In this order: it starts; it knows its votes and acknowledged entries; it comes to rest (a sole voter elects itself,
 //! a follower is brought up to date by its leader); what it holds is the state after some number of the writes that
-//! were issued, and no fewer than were answered; its buckets are, to the byte, what its log makes of an empty store; and
-//! it works on: one more write is taken, and all of that holds again.
+//! were issued, and no fewer than were answered; its buckets are, to the byte, what its log makes of an empty store, and
+//! every page of its file is reached once or free; and it works on: one more write is taken, and all of that holds again.
 
 use super::donor::START;
 use super::history::History;
@@ -13,6 +13,8 @@ use super::reference::Reference;
 use crate::world::disk::DiskHandle;
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
+use seedbed::backend::bolt::{PageUse, View};
+use seedbed::backend::{BackendError, EngineConfig};
 use seedbed::member::{Config, Input};
 use seedbed::pb::etcdserverpb::{PutRequest, RangeRequest};
 use seedbed::raft::{Entry, EntryKind, Message};
@@ -62,17 +64,20 @@ impl Judge<'_> {
         history: &Rc<History>,
         power: &mut dyn Power,
     ) -> Result<Sound, Wrong> {
-        let answered = history.answered;
+        let promised = history.promised();
         let ended = |ended| match ended {
             Ended::PowerCut => Wrong { text: String::new(), lost: 0, refused: false, power_cut: true },
-            Ended::Refused(error) => wrong(format!("the member refuses to start: {error}"), answered, true),
-            Ended::Stopped(reason) => wrong(format!("the member stops: {reason}"), answered, true),
+            Ended::Refused(error) => wrong(format!("the member refuses to start: {error}"), promised, true),
+            Ended::Stopped(reason) => wrong(format!("the member stops: {reason}"), promised, true),
         };
         self.lives += 1;
         let now = Now { mono: 0, wall: START.wall + self.lives * 1_000 * SECOND };
         let life = Life::start(self.config.clone(), disk, now, history.clone(), power).map_err(ended)?;
-        let mut patient = Patient { life, leader: &mut self.leader, reference: self.reference };
-        patient.life.history.is_kept_by(&patient.life.member).map_err(|text| wrong(text, answered, false))?;
+        let engine = self.config.engine;
+        let mut patient = Patient { life, leader: &mut self.leader, reference: self.reference, engine };
+        let raft = patient.life.member.raft();
+        let gone = promised.saturating_sub(raft.last_index() as usize);
+        history.is_kept_by(&patient.life.member).map_err(|text| wrong(text, gone, false))?;
         patient.rest(power).map_err(ended)??;
         let sound = patient.check(power).map_err(ended)??;
         patient.write_on(power).map_err(ended)??;
@@ -89,6 +94,7 @@ struct Patient<'a> {
     life: Life,
     leader: &'a mut Option<Leader>,
     reference: &'a mut Reference,
+    engine: EngineConfig,
 }
 
 /// The inner result is the judgement, the outer one how the life went.
@@ -125,7 +131,7 @@ impl Patient<'_> {
             raft.commit(),
             self.life.member.store().consistent_index()
         );
-        Ok(Err(wrong(text, self.life.history.answered, false)))
+        Ok(Err(wrong(text, self.life.history.promised(), false)))
     }
 
     fn is_at_rest(&self) -> bool {
@@ -183,7 +189,10 @@ impl Patient<'_> {
             );
             return Ok(Err(wrong(text, 0, false)));
         }
-        Ok(self.check_hash().map(|()| Sound { unanswered_gone: history.issued() - writes }))
+        Ok(self
+            .check_hash()
+            .and_then(|()| self.check_file())
+            .map(|()| Sound { unanswered_gone: history.issued() - writes }))
     }
 
     fn check_hash(&mut self) -> Result<(), Wrong> {
@@ -202,6 +211,23 @@ impl Patient<'_> {
             "at entry {applied} the buckets are not what the log makes of an empty store (their hashes differ)"
         );
         Err(wrong(text, 0, false))
+    }
+
+    /// Every page of the database is reached by exactly one tree, or free.
+    fn check_file(&self) -> Result<(), Wrong> {
+        if self.engine == EngineConfig::Memory {
+            return Ok(());
+        }
+        let unclean = |text: String| wrong(format!("the database is not clean: {text}"), 0, false);
+        let check = || {
+            let view = View::open(self.life.disk.reader(), "member/snap/db".into())?;
+            Ok((view.page_map()?, view.freelist()?))
+        };
+        let (map, freelist) = check().map_err(|error: BackendError| unclean(error.to_string()))?;
+        let Some(freelist) = freelist else { return Ok(()) };
+        let free = (0..).zip(&map).filter(|(_, page_use)| **page_use == PageUse::Free);
+        let free: Vec<u64> = free.map(|(id, _)| id).collect();
+        if free == freelist { Ok(()) } else { Err(unclean(format!("free are {free:?}, listed {freelist:?}"))) }
     }
 
     /// One more write.

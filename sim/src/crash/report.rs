@@ -82,7 +82,7 @@ pub struct Beyond {
     pub images: u64,
     /// Those of them on which the member did not even start.
     pub refused: u64,
-    /// Most acknowledged writes gone with one of them.
+    /// Most acknowledged writes (of a follower: entries) gone with one of them.
     pub most_lost: usize,
     /// Of so many.
     pub of: usize,

@@ -181,7 +181,7 @@ impl Forks<'_> {
         let judged = caught(|| self.judge(disk, history, address));
         let judged = judged.unwrap_or_else(|panic| {
             let text = format!("the member panics: {panic}");
-            Err(Wrong { text, lost: history.answered, refused: true, power_cut: false })
+            Err(Wrong { text, lost: history.promised(), refused: true, power_cut: false })
         });
         let is_lie = self.options.lying && address.fate != Fate::Kept;
         match judged {
@@ -192,7 +192,7 @@ impl Forks<'_> {
                 let beyond = &mut self.explored.beyond;
                 beyond.images += 1;
                 beyond.refused += u64::from(refused);
-                (beyond.most_lost, beyond.of) = (beyond.most_lost, beyond.of).max((lost, history.answered));
+                (beyond.most_lost, beyond.of) = (beyond.most_lost, beyond.of).max((lost, history.promised()));
             }
             Err(Wrong { text, .. }) => {
                 let operations = self.told(Some(moment));
