@@ -95,7 +95,7 @@ impl BackendChecker {
 
 /// The first thing in which a member's store differs from the reference.
 fn difference(store: &Store, reference: &Store) -> Result<Option<String>, BackendError> {
-    let marks = |store: &Store| [store.revision(), store.compact_revision(), store.term() as i64];
+    let marks = |store: &Store| [store.revision(), store.compact_revision(), store.applied().term as i64];
     for (what, (has, should)) in
         ["revision", "compacted revision", "term"].iter().zip(marks(store).into_iter().zip(marks(reference)))
     {
@@ -149,7 +149,7 @@ fn first_difference(bucket: Bucket, store: &Store, reference: &Store) -> Result<
 /// Whether a compaction that is under way has yet to remove (or, of a mark, to write) this key.
 fn is_of_the_compaction(bucket: Bucket, key: &[u8], compacted: i64) -> bool {
     match bucket {
-        Bucket::Key => Revision::decode(key).is_some_and(|at| at.main <= compacted),
+        Bucket::Key => Revision::decode(key).is_some_and(|(at, _)| at.main <= compacted),
         Bucket::Meta => key == FINISHED_COMPACTION,
         _ => false,
     }
@@ -158,8 +158,8 @@ fn is_of_the_compaction(bucket: Bucket, key: &[u8], compacted: i64) -> bool {
 /// A key for a person: a revision, a word, or hexadecimal.
 fn name(bucket: Bucket, key: &[u8]) -> String {
     match Revision::decode(key) {
-        Some(at) if bucket == Bucket::Key => {
-            let tombstone = if key.len() == 18 { " (a tombstone)" } else { "" };
+        Some((at, tombstone)) if bucket == Bucket::Key => {
+            let tombstone = if tombstone { " (a tombstone)" } else { "" };
             format!("record {}_{}{tombstone}", at.main, at.sub)
         }
         _ if key.iter().all(u8::is_ascii_graphic) => format!("key {}", String::from_utf8_lossy(key)),
