@@ -6,7 +6,7 @@
 use crate::api::{Error, Request, Response};
 use crate::backend::BackendError;
 use crate::cluster::{Change, ChangeError, Cluster, Record};
-use crate::mvcc::{MvccError, Store};
+use crate::mvcc::{self, MvccError, Store};
 use crate::pb::etcdserverpb::InternalRaftRequest;
 use crate::raft::{Entry, EntryKind};
 use prost::Message as _;
@@ -53,7 +53,7 @@ pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> 
         EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
     };
     let number = request.header.as_ref().map_or(0, |header| header.id);
-    let mut txn = store.write(entry.index, entry.term)?;
+    let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
     for Record { bucket, key, value } in records {
         match value {
             Some(value) => txn.set(bucket, key, value)?,
@@ -83,7 +83,7 @@ pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> 
 /// the same at every member, and so is the answer.
 fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result<Vec<Record>, BackendError> {
     let Ok(Some(change)) = change else { return Ok(Vec::new()) };
-    Ok(Cluster::load(store)?.change(change).unwrap_or_default())
+    Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
 }
 
 /// The entry data of a write.

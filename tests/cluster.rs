@@ -5,7 +5,7 @@ use prost::Message as _;
 use seedbed::apply::apply;
 use seedbed::backend::{BackendError, Bucket, Memory};
 use seedbed::cluster::{Cluster, Member};
-use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{InternalRaftRequest, Request};
 use seedbed::pb::raftpb::{ConfChange, ConfChangeType};
 use seedbed::raft::{Entry, EntryKind};
@@ -65,7 +65,7 @@ fn entries_become_etcds_records() {
     assert_eq!(pairs(&store, Bucket::Cluster), [("clusterVersion".into(), "3.4.0".into())]);
     assert_eq!((store.consistent_index(), store.revision()), (6, 1), "no revision is made");
 
-    let cluster = Cluster::load(&store).unwrap();
+    let cluster = Cluster::load(store.engine()).unwrap();
     let member = Member {
         id: 0xb71f_7532_0dc0_6a6c,
         name: "default".into(),
@@ -105,7 +105,7 @@ fn what_cannot_be_changed_is_passed_over() {
 #[test]
 fn a_garbled_record_stops_the_member() {
     let mut store = store();
-    let mut txn = store.write(1, 1).unwrap();
+    let mut txn = store.write(Applied { index: 1, term: 1 }).unwrap();
     txn.set(Bucket::Members, Bytes::from_static(b"1"), Bytes::from_static(b"{")).unwrap();
     txn.commit();
     let error = apply_all(&mut store, [change(ADD, 2, r#"{"id":2,"peerURLs":[]}"#)]).unwrap_err();

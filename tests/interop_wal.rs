@@ -51,7 +51,7 @@ fn cluster_of(entries: &[Entry]) -> Cluster {
     entries.iter().for_each(|entry| {
         apply(&mut store, entry).unwrap();
     });
-    Cluster::load(&store).unwrap()
+    Cluster::load(store.engine()).unwrap()
 }
 
 #[test]

@@ -14,15 +14,23 @@
 //!
 //! The index is rebuilt from the engine at start; nothing but the engine's pairs has to survive.
 //!
-//! Left out here: compaction, watch and leases, which have chapters (and files) of their own.
+//! `key_index` and `index` say when keys changed, `read` and `write` serve requests, `compact` forgets, `restore` begins
+//! again from an engine's records, `hash` compares members.
+//!
+//! Left out here: watch and leases, which have chapters (and files) of their own.
 
 mod compact;
+mod hash;
 mod index;
+mod key_index;
 mod read;
+mod restore;
 mod revision;
 mod write;
 
 pub use compact::Compacted;
+pub use hash::{HashJob, HashKv};
+pub use restore::Restoring;
 pub use revision::Revision;
 pub use write::WriteTxn;
 
@@ -30,8 +38,9 @@ use crate::backend::{BackendError, Bucket, Engine};
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use bytes::Bytes;
+use compact::Compaction;
 use index::Index;
-use prost::Message as _;
+use std::collections::VecDeque;
 
 /// The store: an index in memory over records in an engine.
 #[derive(Debug)]
@@ -40,9 +49,21 @@ pub struct Store {
     index: Index,
     /// Main revision of the last change.
     revision: i64,
-    /// Index and term of the last applied entry, as they stand in the bucket `meta`.
-    applied: (u64, u64),
+    /// The oldest readable revision; `None` before the first compaction.
+    compacted: Option<i64>,
+    /// Compactions that still have records to remove, oldest first.
+    compactions: VecDeque<Compaction>,
+    applied: Applied,
     config: StoreConfig,
+}
+
+/// The last applied entry, as it stands in the bucket `meta`. Zeros: none was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Applied {
+    /// Its index.
+    pub index: u64,
+    /// Its term; 0 too where an etcd 3.4 wrote the file.
+    pub term: u64,
 }
 
 /// Settings of a store; defaults are etcd's.
@@ -82,8 +103,9 @@ pub enum RestoreError {
     /// The engine failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// A record's key is not a revision, or its value is not a key/value.
-    #[error("bucket key, record {key}: expected {expected}")]
+    /// A record's key is not a revision, its value is not a key/value, or it does not go on where the key's records
+    /// before it stopped.
+    #[error("bucket key, record {key}: expected {expected}; {ADVICE}")]
     Record {
         /// The record's key in hexadecimal.
         key: String,
@@ -91,16 +113,19 @@ pub enum RestoreError {
         expected: &'static str,
     },
     /// A mark is garbled.
-    #[error("bucket meta: expected {expected} as {mark}, found {found} bytes")]
+    #[error("bucket meta: expected {expected} as {mark}, found {found}; {ADVICE}")]
     Mark {
         /// Which.
         mark: &'static str,
         /// What should stand there.
         expected: &'static str,
-        /// Its length.
-        found: usize,
+        /// What does, in hexadecimal.
+        found: String,
     },
 }
+
+const ADVICE: &str = "the database is damaged: restore it from a snapshot, or remove this member from the cluster, \
+                      empty its directory and add it anew";
 
 /// Where the index of the last applied entry stands, u64 big-endian.
 const CONSISTENT_INDEX: &[u8] = b"consistent_index";
@@ -108,41 +133,6 @@ const CONSISTENT_INDEX: &[u8] = b"consistent_index";
 const TERM: &[u8] = b"term";
 
 impl Store {
-    /// An empty store on an empty engine.
-    pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Store {
-        Store { engine, index: Index::default(), revision: 1, applied: (0, 0), config }
-    }
-
-    /// The store that an engine's records make.
-    pub fn restore(engine: Box<dyn Engine>, config: StoreConfig) -> Result<Store, RestoreError> {
-        let mut index = Index::default();
-        let mut revision = 1;
-        let mut broken = None;
-        engine.range(Bucket::Key, &[], None, &mut |key, value| {
-            match record(key, value) {
-                Ok((at, kv)) => {
-                    revision = revision.max(at.main);
-                    index.append(&kv.key, at, kv.create_revision, kv.version);
-                }
-                Err(error) => broken = Some(error),
-            }
-            broken.is_none()
-        })?;
-        if let Some(error) = broken {
-            return Err(error);
-        }
-        let number = |mark: &'static [u8], name| match engine.get(Bucket::Meta, mark)? {
-            None => Ok(0),
-            Some(bytes) => bytes[..].try_into().map(u64::from_be_bytes).map_err(|_| RestoreError::Mark {
-                mark: name,
-                expected: "8 bytes, big-endian",
-                found: bytes.len(),
-            }),
-        };
-        let applied = (number(CONSISTENT_INDEX, "consistent_index")?, number(TERM, "term")?);
-        Ok(Store { engine, index, revision, applied, config })
-    }
-
     /// The engine below.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
@@ -160,12 +150,29 @@ impl Store {
 
     /// Index of the last applied entry; 0 if none was.
     pub fn consistent_index(&self) -> u64 {
-        self.applied.0
+        self.applied.index
     }
 
-    /// Term of the last applied entry; 0 if none was, or if an etcd 3.4 wrote the file.
-    pub fn term(&self) -> u64 {
-        self.applied.1
+    /// The last applied entry.
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// Writes the marks of the last applied entry by themselves. Only the historical bugs do that: elsewhere they are
+    /// part of the transaction that applies the entry.
+    pub fn write_marks(&mut self, applied: Applied) -> Result<(), BackendError> {
+        self.engine.begin();
+        let written = self.put_marks(applied);
+        self.engine.commit();
+        written
+    }
+
+    fn put_marks(&mut self, Applied { index, term }: Applied) -> Result<(), BackendError> {
+        let mut put = |mark, number: u64| {
+            self.engine.put(Bucket::Meta, Bytes::from_static(mark), Bytes::copy_from_slice(&number.to_be_bytes()))
+        };
+        put(CONSISTENT_INDEX, index)?;
+        if term != self.applied.term { put(TERM, term) } else { Ok(()) }
     }
 
     /// A hash of every pair of every bucket, the consistent index among them: members that applied the same entries
@@ -174,17 +181,9 @@ impl Store {
         (!self.compacting()).then(|| self.engine.hash())
     }
 
-    /// Opens the transaction in which the entry `index` of `term` is applied. Whatever it changes, the consistent index
+    /// Opens the transaction in which `entry` is applied. Whatever it changes, the consistent index
     /// is part of it.
-    pub fn write(&mut self, index: u64, term: u64) -> Result<WriteTxn<'_>, BackendError> {
-        WriteTxn::begin(self, index, term)
+    pub fn write(&mut self, entry: Applied) -> Result<WriteTxn<'_>, BackendError> {
+        WriteTxn::begin(self, entry)
     }
-}
-
-fn record(key: &[u8], value: &Bytes) -> Result<(Revision, KeyValue), RestoreError> {
-    let error = |expected| RestoreError::Record { key: key.iter().map(|b| format!("{b:02x}")).collect(), expected };
-    let at =
-        Revision::decode(key).ok_or_else(|| error("a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone"))?;
-    let kv = KeyValue::decode(value.clone()).map_err(|_| error("an mvccpb.KeyValue"))?;
-    Ok((at, kv))
 }
