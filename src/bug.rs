@@ -25,6 +25,17 @@ pub enum Bug {
     /// Linearizable reads trust a leader lease that is counted in ticks, which stand still while the process is paused
     /// (etcd #6005's ReadOnlyLeaseBased).
     LeaseReadUnderPause,
+    /// The consistent index is set before its entry is applied, and a batch commit in between persists it
+    /// (etcd #13766).
+    CiBeforeApply,
+    /// The commit before a defragmentation goes past the hook that writes the consistent index (etcd #14685).
+    DefragSkipsCiHook,
+    /// The hard state of a received snapshot is saved before the record that names the snapshot (etcd #10219).
+    SnapshotOrder,
+    /// A second received snapshot removes the first one's database while it still waits to be applied (etcd #18055).
+    SnapdbDeletedEarly,
+    /// A defragmentation and a snapshot's installation rename onto the same database (etcd #20271).
+    DefragVsSnapshot,
     /// Boot derives the revision from the surviving records and from finished compactions, not from a scheduled one
     /// that has already removed the newest tombstones (etcd #17780).
     CompactLosesLatestRev,
@@ -57,13 +68,18 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that is built.
-    pub const ALL: [Bug; 9] = [
+    pub const ALL: [Bug; 14] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
         Bug::CommitOlderTerm,
         Bug::PrevoteWedge,
         Bug::LeaseReadUnderPause,
+        Bug::CiBeforeApply,
+        Bug::DefragSkipsCiHook,
+        Bug::SnapshotOrder,
+        Bug::SnapdbDeletedEarly,
+        Bug::DefragVsSnapshot,
         Bug::CompactLosesLatestRev,
         Bug::ChunkRestoreClobbers,
         Bug::InterruptedCompactHash,
@@ -135,6 +151,56 @@ impl Bug {
                 summary: "a leader that was paused answers reads by a lease that is counted in ticks it did not see",
                 scenario: "scenarios/bugs/lease-read-under-pause.toml",
                 check: "linearizable",
+                seeds_to_find: 1,
+            },
+            Bug::CiBeforeApply => BugInfo {
+                name: "ci-before-apply",
+                issue: "etcd #13766",
+                versions: "3.5.0 to 3.5.2",
+                class: "inconsistency",
+                summary: "the consistent index is set before its entry is applied; a batch commit in between persists it",
+                scenario: "scenarios/inconsistency/ci-before-apply.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::DefragSkipsCiHook => BugInfo {
+                name: "defrag-skips-ci-hook",
+                issue: "etcd #14685",
+                versions: "< 3.5.6",
+                class: "inconsistency",
+                summary: "the commit before a defragmentation leaves the consistent index out, so a restart applies entries twice",
+                scenario: "scenarios/inconsistency/defrag-skips-ci-hook.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::SnapshotOrder => BugInfo {
+                name: "snapshot-order",
+                issue: "etcd #10219",
+                versions: "< 3.4.8",
+                class: "restart",
+                summary: "the hard state of a received snapshot is saved before the record that names it",
+                scenario: "scenarios/storage/snapshot-order.toml",
+                check: "wal-replay",
+                seeds_to_find: 1,
+            },
+            Bug::SnapdbDeletedEarly => BugInfo {
+                name: "snapdb-deleted-early",
+                issue: "etcd #18055",
+                versions: "open",
+                class: "restart",
+                summary: "a second received snapshot removes the first one's database while it waits to be applied",
+                scenario: "scenarios/storage/snapdb-deleted-early.toml",
+                check: "member-stopped",
+                seeds_to_find: 1,
+            },
+            Bug::DefragVsSnapshot => BugInfo {
+                name: "defrag-vs-snapshot",
+                issue: "etcd #20271",
+                versions: "< 3.6.5, < 3.5.23",
+                class: "inconsistency",
+                summary: "a defragmentation that ends after a snapshot was installed renames the old data over it",
+                scenario: "scenarios/storage/defrag-vs-snapshot.toml",
+                check: "wal-replay",
                 seeds_to_find: 1,
             },
             Bug::CompactLosesLatestRev => BugInfo {

@@ -142,6 +142,15 @@ impl<'a> OpSink<'a> {
         id
     }
 
+    /// Bytes that the writes so far carry.
+    pub fn bytes(&self) -> u64 {
+        let bytes = |op: &DiskOp| match &op.action {
+            Action::Write { data, .. } => data.len() as u64,
+            _ => 0,
+        };
+        self.ops.iter().map(bytes).sum()
+    }
+
     /// [`Action::Create`].
     pub fn create(&mut self, file: &FileName) -> OpId {
         self.push(file, Action::Create)

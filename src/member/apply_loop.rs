@@ -1,12 +1,15 @@
 //! The apply loop: committed entries become changes of the store, in order, and writes are answered.
 //!
 //! It runs beside the raft loop and may lag behind it. With a cost table it works in slices of a millisecond, each of
-//! which takes as long as its entries cost; other inputs are served between them.
+//! which takes as long as its entries cost; other inputs are served between them. While the store is held — a batch is
+//! on its way to the disk, a defragmentation copies it, a snapshot replaces it — it waits, as etcd's does for the lock.
 
-use super::{Effects, Member, StopReason, TraceEvent, with_header};
+use super::{Costs, Effects, Member, StopReason, TraceEvent, with_header};
 use crate::api::Error;
 use crate::apply;
-use crate::raft::Entry;
+use crate::bug::Bug;
+use crate::mvcc::Applied;
+use crate::raft::{Entry, Snapshot};
 use crate::time::{MILLISECOND, Nanos, Now};
 use std::collections::VecDeque;
 
@@ -16,44 +19,94 @@ const SLICE: Nanos = MILLISECOND;
 #[derive(Debug, Default)]
 pub(super) struct ApplyLoop {
     /// Committed, not yet applied.
-    queue: VecDeque<Entry>,
+    queue: VecDeque<Item>,
     /// The work of the slice before is done at this moment.
     busy_until: Nanos,
 }
 
+#[derive(Debug)]
+enum Item {
+    Entry(Entry),
+    /// A leader's snapshot, which is durable.
+    Snapshot(Snapshot),
+}
+
 impl ApplyLoop {
     pub(super) fn push(&mut self, committed: Vec<Entry>) {
-        self.queue.extend(committed);
+        self.queue.extend(committed.into_iter().map(Item::Entry));
     }
 
-    /// Forgets everything up to `index`: a snapshot replaced it.
-    pub(super) fn skip_to(&mut self, index: u64) {
-        self.queue.retain(|entry| entry.index > index);
-    }
-
-    pub(super) fn wake_at(&self) -> Nanos {
-        if self.queue.is_empty() { Nanos::MAX } else { self.busy_until }
+    pub(super) fn push_snapshot(&mut self, snapshot: Snapshot) {
+        self.queue.push_back(Item::Snapshot(snapshot));
     }
 }
 
 impl Member {
+    /// Whether nothing may be applied at the moment. Whatever holds the store wakes the loop when it lets go.
+    pub(super) fn store_is_held(&self) -> bool {
+        self.store.engine().committing() || self.copying() || self.store_is_replaced()
+    }
+
+    pub(super) fn apply_wakes_at(&self) -> Nanos {
+        let held = match self.apply.queue.front() {
+            None => true,
+            Some(Item::Entry(_)) => self.store_is_held(),
+            Some(Item::Snapshot(_)) => !self.may_install(),
+        };
+        if held { Nanos::MAX } else { self.apply.busy_until }
+    }
+
+    /// Charges work to this loop: it goes on so much later.
+    pub(super) fn occupy_apply_loop(&mut self, now: Now, cost: impl FnOnce(&Costs) -> Nanos) {
+        if let Some(costs) = &self.config.costs {
+            self.apply.busy_until = self.apply.busy_until.max(now.mono) + cost(costs);
+        }
+    }
+
     /// Applies one slice of what is committed, if the last one is done.
     pub(super) fn run_apply_loop(&mut self, now: Now, fx: &mut Effects) {
         if now.mono < self.apply.busy_until {
+            self.mark_next_entry(fx);
             return;
         }
         let mut work = 0;
         while work < SLICE && fx.stop.is_none() {
-            let Some(entry) = self.apply.queue.pop_front() else { break };
-            if let Some(costs) = &self.config.costs {
-                work += costs.apply + costs.kib * (entry.data.len() as u64 / 1024);
+            match self.apply.queue.pop_front() {
+                Some(Item::Entry(entry)) if !self.store_is_held() => {
+                    if let Some(costs) = &self.config.costs {
+                        work += costs.apply + costs.kib * (entry.data.len() as u64 / 1024);
+                    }
+                    self.apply_entry(&entry, fx);
+                }
+                Some(Item::Snapshot(snapshot)) if self.may_install() => self.begin_install(now, snapshot, fx),
+                Some(item) => {
+                    self.apply.queue.push_front(item);
+                    break;
+                }
+                None => break,
             }
-            self.apply_entry(&entry, fx);
         }
-        self.apply.busy_until = now.mono + work;
+        self.apply.busy_until = self.apply.busy_until.max(now.mono) + work;
+    }
+
+    /// etcd 3.5.0 set the consistent index when it took an entry up, and a batch that left before the entry was applied
+    /// made that durable (etcd #13766).
+    fn mark_next_entry(&mut self, fx: &mut Effects) {
+        if self.config.bugs.on(Bug::CiBeforeApply)
+            && !self.store_is_held()
+            && let Some(Item::Entry(entry)) = self.apply.queue.front()
+        {
+            let next = Applied { index: entry.index, term: entry.term };
+            self.stop_on_error(|member| member.store.write_marks(next), fx);
+        }
     }
 
     fn apply_entry(&mut self, entry: &Entry, fx: &mut Effects) {
+        if entry.index <= self.store.consistent_index() {
+            // The backend held it when the member started: it is in the store, and must not be applied twice.
+            self.raft.applied_to(entry.index);
+            return;
+        }
         let applied = match apply::apply(&mut self.store, entry) {
             Ok(applied) => applied,
             Err(error) => {

@@ -40,6 +40,8 @@ pub struct Config {
     pub snapshot_catchup: u64,
     /// Snapshot files kept.
     pub max_snapshots: usize,
+    /// WAL segments kept; more, while they are needed.
+    pub max_wals: usize,
     /// A WAL segment is cut when it has grown past this many bytes.
     pub wal_segment_bytes: u64,
     /// Where the store keeps its pairs.
@@ -84,6 +86,7 @@ impl Config {
             snapshot_count: 100_000,
             snapshot_catchup: 5_000,
             max_snapshots: 5,
+            max_wals: 5,
             wal_segment_bytes: 64_000_000,
             engine: EngineConfig::Memory,
             batch_interval: 100 * MILLISECOND,
@@ -126,6 +129,8 @@ pub struct Costs {
     pub apply: Nanos,
     /// Serving a read.
     pub read: Nanos,
+    /// Each record that a compaction, a restore of the index or a hash looks at.
+    pub record: Nanos,
     /// Each KiB of an entry, a response or a snapshot.
     pub kib: Nanos,
 }
@@ -133,13 +138,14 @@ pub struct Costs {
 impl Costs {
     /// Rough figures for one core of a server.
     pub const SERVER: Costs =
-        Costs { step: 4_000, propose: 8_000, append: 1_000, apply: 12_000, read: 10_000, kib: 1_000 };
+        Costs { step: 4_000, propose: 8_000, append: 1_000, apply: 12_000, read: 10_000, record: 500, kib: 1_000 };
 
     /// The same work on a CPU that is `factor` times slower.
     #[must_use]
     pub fn slowed(self, factor: u64) -> Costs {
-        let Costs { step, propose, append, apply, read, kib } = self;
-        let [step, propose, append, apply, read, kib] = [step, propose, append, apply, read, kib].map(|n| n * factor);
-        Costs { step, propose, append, apply, read, kib }
+        let Costs { step, propose, append, apply, read, record, kib } = self;
+        let [step, propose, append, apply, read, record, kib] =
+            [step, propose, append, apply, read, record, kib].map(|n| n * factor);
+        Costs { step, propose, append, apply, read, record, kib }
     }
 }

@@ -20,6 +20,8 @@ pub enum Input {
     Deadline,
     /// An operator wants a snapshot now, whatever `snapshot_count` says.
     TakeSnapshot,
+    /// An operator keeps an image of the database open for so long, as a client does that reads a snapshot slowly.
+    HoldImage(Nanos),
     /// The transport could not reach a peer.
     Unreachable(NodeId),
     /// The transport delivered a snapshot to a peer, or failed to.

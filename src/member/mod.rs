@@ -16,17 +16,27 @@
 //! - **the apply loop** ([`apply_loop`]) turns committed entries into changes of the store and answers writes. It may
 //!   lag behind; 5000 entries behind, requests are refused (lesson 03).
 //! - **the read loop** ([`reads`]) confirms linearizable reads in batches by ReadIndex (lesson 02).
-//! - **the snapshotter** ([`snapshotter`]) saves the store every `snapshot_count` entries and shortens the log.
+//! - **the committer** ([`committer`]) makes the backend's batch durable every 100 ms (lesson 03), **the compactor**
+//!   ([`compactor`]) removes what was compacted in batches (lesson 11), **the defragger** ([`defragger`]) copies the
+//!   database into a dense file (lesson 13).
+//! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
+//!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //!
 //! Left out: watch, leases, auth, membership changes and quota, which come with their chapters.
 
 mod apply_loop;
+mod committer;
+mod compactor;
 mod config;
+mod defragger;
 mod effects;
+mod installer;
 mod raft_loop;
 mod reads;
+mod sender;
 mod snapshotter;
 mod start;
+mod storage;
 mod writes;
 
 pub use config::{Config, Costs, Peer};
@@ -34,7 +44,8 @@ pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use start::StartError;
 
 use crate::api::{Error, Request, RequestId, Response};
-use crate::disk::{DiskDone, FileName};
+use crate::backend::BackendError;
+use crate::disk::{DiskDone, DiskRead, FileName};
 use crate::mvcc::Store;
 use crate::pb::etcdserverpb::{
     CompactionResponse, DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse,
@@ -43,9 +54,15 @@ use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
 use crate::wal::Wal;
 use apply_loop::ApplyLoop;
+use committer::Committer;
+use compactor::Compactor;
+use defragger::Defragger;
+use installer::Installer;
 use raft_loop::RaftLoop;
 use reads::ReadLoop;
+use sender::Sender;
 use snapshotter::Snapshotter;
+use std::rc::Rc;
 use writes::Writes;
 
 /// See the module.
@@ -61,6 +78,13 @@ pub struct Member {
     reads: ReadLoop,
     writes: Writes,
     snapshotter: Snapshotter,
+    committer: Committer,
+    compactor: Compactor,
+    defragger: Defragger,
+    installer: Installer,
+    sender: Sender,
+    /// To read the database from, as page faults would.
+    disk: Rc<dyn DiskRead>,
     /// The leader that this member last knew; kept over leaderless times, to tell a change from a return.
     last_leader: NodeId,
     stopped: bool,
@@ -86,6 +110,7 @@ impl Member {
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
             Input::TakeSnapshot => self.snapshotter.demand(),
+            Input::HoldImage(lasting) => self.hold_image(now, lasting),
             Input::Unreachable(peer) => self.raft.report_unreachable(peer),
             Input::SnapshotSent(peer, arrived) => self.raft.report_snapshot(peer, arrived),
         }
@@ -97,9 +122,14 @@ impl Member {
         self.notice_raft_events(now, fx);
         self.propose_waiting(fx);
         self.run_raft_loop(now, fx);
+        self.run_installer(now, fx);
         self.run_apply_loop(now, fx);
         // What was applied can let a snapshot begin, and what was proposed or acknowledged meanwhile be sent.
-        self.run_snapshotter(fx);
+        self.run_compactor(now, fx);
+        self.run_committer(now, fx);
+        self.run_defragger(now, fx);
+        self.run_snapshotter(now, fx);
+        self.run_sender(now, fx);
         self.run_read_loop(now, fx);
         self.run_raft_loop(now, fx);
         self.expire_requests(now, fx);
@@ -111,7 +141,17 @@ impl Member {
     }
 
     fn next_deadline(&self, now: Now) -> Nanos {
-        let wanted = [self.raft_loop.next_tick, self.apply.wake_at(), self.reads.wake_at(), self.writes.wake_at()];
+        let wanted = [
+            self.raft_loop.next_tick,
+            self.apply_wakes_at(),
+            self.commit_wakes_at(),
+            self.compaction_wakes_at(),
+            self.defragger.wakes_at(),
+            self.installer.wakes_at(),
+            self.sender.wakes_at(),
+            self.reads.wake_at(),
+            self.writes.wake_at(),
+        ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
     }
@@ -122,7 +162,7 @@ impl Member {
             Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_) | Request::Compact(_) => {
                 self.on_write(now, id, request, fx)
             }
-            Request::Defragment => fx.replies.push((id, Ok(Response::Defragment))),
+            Request::Defragment => self.defragger.ask(id),
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
         }
     }
@@ -147,6 +187,8 @@ impl Member {
         }
         self.raft_save_done(now, done.id, fx);
         self.snapshot_op_done(done.id, fx);
+        self.install_op_done(now, done.id, fx);
+        self.backend_op_done(now, done.id, fx);
     }
 
     /// Moves Raft's events into the trace, and acts on a change of leader.
@@ -165,6 +207,13 @@ impl Member {
         }
         self.writes.leader_changed(now, leader, fx);
         self.last_leader = leader;
+    }
+
+    /// Does something to the backend; if that fails, the member stops.
+    fn stop_on_error(&mut self, act: impl FnOnce(&mut Member) -> Result<(), BackendError>, fx: &mut Effects) {
+        if let Err(error) = act(self) {
+            fx.stop = Some(StopReason::Backend(error));
+        }
     }
 
     fn charge(&self, fx: &mut Effects, cost: impl FnOnce(&Costs) -> Nanos) {

@@ -9,10 +9,10 @@
 //! waits in the channel and the rest are lost. A leader counts heartbeats in ticks, so a leader with a stalled disk
 //! falls silent although its CPU and network are well; a follower with one forgets how long it has heard nothing.
 
-use super::{Effects, Member, StopReason, TraceEvent};
+use super::{Effects, Member, TraceEvent};
+use crate::bug::Bug;
 use crate::disk::{OpId, OpSink};
 use crate::raft::{Body, Message, Ready, Role};
-use crate::snap;
 use crate::time::{Nanos, Now};
 
 #[derive(Debug)]
@@ -86,8 +86,7 @@ impl Member {
             self.apply.push(std::mem::take(&mut ready.committed));
             match &ready.snapshot {
                 Some(snapshot) => {
-                    let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-                    let awaited = snap::write(&snapshot.meta, &snapshot.data, &mut ops);
+                    let awaited = self.write_received(snapshot, fx);
                     self.block(now, Stage::SnapshotFile, awaited, ready, fx);
                 }
                 None => self.save_to_wal(now, ready, fx),
@@ -100,10 +99,14 @@ impl Member {
         let mut awaited = Vec::new();
         // The record that names the snapshot precedes the hard state: the other way round, a crash between them leaves
         // a commit index beyond the log's end (etcd #10219).
-        if let Some(snapshot) = &ready.snapshot {
+        let late = self.config.bugs.on(Bug::SnapshotOrder);
+        if let Some(snapshot) = ready.snapshot.as_ref().filter(|_| !late) {
             awaited.push(self.wal.save_snapshot(&snapshot.meta, &mut ops));
         }
         awaited.extend(self.wal.save(&ready.entries, ready.hard_state.as_ref(), ready.must_sync, &mut ops));
+        if let Some(snapshot) = ready.snapshot.as_ref().filter(|_| late) {
+            awaited.push(self.wal.save_snapshot(&snapshot.meta, &mut ops));
+        }
         if awaited.is_empty() {
             self.save_finished(ready, fx);
         } else {
@@ -131,7 +134,7 @@ impl Member {
             Stage::Start => {}
             Stage::SnapshotFile => {
                 let meta = &ready.snapshot.as_ref().expect("invariant: this stage has a snapshot").meta;
-                let awaited = snap::publish(meta, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
+                let awaited = self.publish_received(meta, fx);
                 self.block(now, Stage::SnapshotName, awaited, ready, fx);
             }
             Stage::SnapshotName => self.save_to_wal(now, ready, fx),
@@ -143,25 +146,19 @@ impl Member {
     }
 
     fn save_finished(&mut self, mut ready: Ready, fx: &mut Effects) {
-        if let Some(snapshot) = ready.snapshot.take()
-            && let Err(error) = self.install_snapshot(&snapshot, fx)
-        {
-            fx.stop = Some(StopReason::Snapshot(error.to_string()));
-            return;
+        if let Some(snapshot) = ready.snapshot.take() {
+            self.apply.push_snapshot(snapshot);
         }
         self.send(ready.messages_after_save, fx);
         self.raft.advance();
     }
 
     fn send(&mut self, messages: Vec<Message>, fx: &mut Effects) {
-        for mut message in messages {
-            if let Body::Snapshot(snapshot) = &mut message.body {
-                // Raft knows which snapshot it has; the store may by now offer a newer one.
-                *snapshot = self.current_snapshot();
-                fx.trace.push(TraceEvent::SnapshotSent { to: message.to, index: snapshot.meta.index });
-                self.charge(fx, |costs| costs.kib * (snapshot.data.len() as u64 / 1024));
+        for message in messages {
+            match message.body {
+                Body::Snapshot(_) => self.sender.queue(message),
+                _ => fx.messages.push(message),
             }
-            fx.messages.push(message);
         }
     }
 

@@ -4,8 +4,9 @@
 //! quorum has confirmed that it still leads; the batch is served when the store has applied that index. While one batch
 //! is out, later reads gather for the next. A batch without an answer asks again every 500 ms.
 
-use super::{Effects, Member, with_header};
+use super::{Effects, Member, StopReason, with_header};
 use crate::api::{Error, RequestId, Response};
+use crate::mvcc::MvccError;
 use crate::pb::etcdserverpb::RangeRequest;
 use crate::raft::{NodeId, ReadState};
 use crate::time::{MILLISECOND, Nanos, Now};
@@ -67,8 +68,11 @@ impl Member {
     pub(super) fn on_range(&mut self, now: Now, id: RequestId, request: RangeRequest, fx: &mut Effects) {
         if request.key.is_empty() {
             fx.replies.push((id, Err(Error::EmptyKey)));
-        } else if request.serializable {
+        } else if request.serializable && !self.store_is_closed() {
             self.serve(id, &request, fx);
+        } else if request.serializable {
+            let deadline = now.mono + self.config.request_timeout();
+            self.reads.confirmed.push_front((0, Read { id, request, deadline }));
         } else {
             let deadline = now.mono + self.config.request_timeout();
             self.reads.gathering.push_back(Read { id, request, deadline });
@@ -89,10 +93,20 @@ impl Member {
         self.ask_read_index(now);
         // An answer may be there at once (a sole voter), and then a batch that gathered meanwhile may ask too.
         self.run_raft_loop(now, fx);
+        if self.store_is_closed() {
+            return;
+        }
         let applied = self.store.consistent_index();
-        while let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied) {
+        while fx.stop.is_none()
+            && let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied)
+        {
             self.serve(read.id, &read.request, fx);
         }
+    }
+
+    /// Whether nothing can be read: etcd holds the lock of its readers too while it copies or replaces the database.
+    fn store_is_closed(&self) -> bool {
+        self.copying() || self.store_is_replaced()
     }
 
     fn ask_read_index(&mut self, now: Now) {
@@ -115,7 +129,13 @@ impl Member {
     }
 
     fn serve(&mut self, id: RequestId, request: &RangeRequest, fx: &mut Effects) {
-        let result = self.store.range(request);
+        let result = match self.store.range(request) {
+            Err(MvccError::Backend(error)) => {
+                fx.stop = Some(StopReason::Backend(error));
+                return;
+            }
+            result => result,
+        };
         let bytes: usize = result.iter().flat_map(|response| &response.kvs).map(|kv| kv.value.len()).sum();
         self.charge(fx, |costs| costs.read + costs.kib * (bytes as u64 / 1024));
         let header = self.header(self.store.revision());

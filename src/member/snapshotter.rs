@@ -1,16 +1,18 @@
-//! The snapshotter: every `snapshot_count` applied entries the store goes to a file and the log before it goes away.
+//! The snapshotter: every `snapshot_count` applied entries the log may forget what the backend holds durably.
 //!
-//! The order binds: the file is durable before the WAL names it, and only then may Raft drop entries and the WAL drop
-//! segments. `snapshot_catchup` entries stay in memory, so that a follower that lags a little needs no snapshot; WAL
-//! segments stay as far back as the oldest snapshot file kept, so that a restart can fall back on it.
+//! What a snapshot file holds depends on the engine: the memory engine's whole store, or, beside a database that holds
+//! the store already, only the records of the cluster that etcd 3.4 keeps outside it.
+//!
+//! The order binds: the backend is durable up to the snapshot's index, then the file is, before the WAL names it; and
+//! only then may Raft drop entries and the WAL drop segments. `snapshot_catchup` entries stay in memory, so that a
+//! follower that lags a little needs no snapshot; WAL segments stay as far back as the oldest snapshot file kept, so that
+//! a restart can fall back on it.
 
-use super::{Effects, Member, TraceEvent};
-use crate::backend::{BackendError, Engine, Memory};
+use super::{Effects, Member, StopReason, TraceEvent};
 use crate::disk::{OpId, OpSink};
-use crate::mvcc::{RestoreError, Store};
 use crate::raft::{Snapshot, SnapshotMeta};
 use crate::snap;
-use bytes::Bytes;
+use crate::time::Now;
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(super) struct Snapshotter {
     saving: Option<Saving>,
     /// An operator asked for one.
     demanded: bool,
+    /// One is due: the backend is to become durable first.
+    due: bool,
 }
 
 #[derive(Debug)]
@@ -42,7 +46,7 @@ enum Stage {
 
 impl Snapshotter {
     pub(super) fn new(kept: VecDeque<SnapshotMeta>) -> Snapshotter {
-        Snapshotter { kept, saving: None, demanded: false }
+        Snapshotter { kept, ..Snapshotter::default() }
     }
 
     pub(super) fn demand(&mut self) {
@@ -51,28 +55,40 @@ impl Snapshotter {
 }
 
 impl Member {
-    /// The store as a snapshot, at the index that it has applied.
-    pub(super) fn current_snapshot(&mut self) -> Snapshot {
-        let index = self.store.consistent_index();
-        let term = self.raft.log().term_of(index).expect("invariant: the log knows the term of the applied index");
-        let meta = SnapshotMeta { index, term, conf: self.raft.conf().clone() };
-        Snapshot { meta, data: image(self.store.engine_mut()) }
-    }
-
     /// Begins a snapshot if one is due.
-    pub(super) fn run_snapshotter(&mut self, fx: &mut Effects) {
+    pub(super) fn run_snapshotter(&mut self, now: Now, fx: &mut Effects) {
+        if self.snapshotter.saving.is_some() || self.store_is_replaced() || fx.stop.is_some() {
+            return;
+        }
         let last = self.snapshotter.kept.back().map_or(0, |meta| meta.index);
         let applied = self.store.consistent_index();
         let due = applied > last + self.config.snapshot_count || (self.snapshotter.demanded && applied > last);
-        if !due || self.snapshotter.saving.is_some() || fx.stop.is_some() {
-            return;
+        if due && !self.snapshotter.due {
+            self.snapshotter.due = true;
+            self.snapshotter.demanded = false;
+            self.committer.demand();
+            self.run_committer(now, fx);
         }
-        self.snapshotter.demanded = false;
-        let snapshot = self.current_snapshot();
-        self.charge(fx, |costs| costs.kib * (snapshot.data.len() as u64 / 1024));
-        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        let awaited = snap::write(&snapshot.meta, &snapshot.data, &mut ops);
-        self.snapshotter.saving = Some(Saving { meta: snapshot.meta, awaited, stage: Stage::File });
+        // In the log the entry is known; below a restart's consistent index it may not be yet.
+        let durable = self.committer.durable();
+        if self.snapshotter.due && durable.index > last && self.raft.applied() >= durable.index {
+            self.snapshotter.due = false;
+            let conf = self.raft.conf().clone();
+            self.save_snapshot(SnapshotMeta { index: durable.index, term: durable.term, conf }, fx);
+        }
+    }
+
+    fn save_snapshot(&mut self, meta: SnapshotMeta, fx: &mut Effects) {
+        let data = match self.snapshot_data(meta.index) {
+            Ok(data) => data,
+            Err(error) => {
+                fx.stop = Some(StopReason::Backend(error));
+                return;
+            }
+        };
+        self.charge(fx, |costs| costs.kib * (data.len() as u64 / 1024));
+        let awaited = snap::write(&meta, &data, &mut OpSink::new(&mut fx.disk, &mut self.next_op));
+        self.snapshotter.saving = Some(Saving { meta, awaited, stage: Stage::File });
     }
 
     /// A disk operation is done; if it was the last that the snapshot waited for, the next stage begins.
@@ -107,20 +123,8 @@ impl Member {
         }
     }
 
-    /// Replaces the store by a leader's snapshot, which is durable by now.
-    pub(super) fn install_snapshot(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Result<(), RestoreError> {
-        let engine = Memory::from_image(&snapshot.data).map_err(BackendError::from)?;
-        self.store = Store::restore(Box::new(engine), self.config.store())?;
-        self.apply.skip_to(snapshot.meta.index);
-        self.raft.applied_to(snapshot.meta.index);
-        self.raft.set_snapshot(snapshot.meta.clone());
-        let (revision, hash) = (self.store.revision(), self.store.hash());
-        fx.trace.push(TraceEvent::SnapshotInstalled { index: snapshot.meta.index, revision, hash });
-        self.keep(snapshot.meta.clone(), fx);
-        Ok(())
-    }
-
-    fn keep(&mut self, meta: SnapshotMeta, fx: &mut Effects) {
+    /// Remembers a snapshot that is saved, and removes what no restart can need any more.
+    pub(super) fn keep(&mut self, meta: SnapshotMeta, fx: &mut Effects) {
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
         self.snapshotter.kept.push_back(meta);
         while self.snapshotter.kept.len() > self.config.max_snapshots {
@@ -128,14 +132,20 @@ impl Member {
             ops.remove(&snap::file_name(&old));
         }
         if let Some(oldest) = self.snapshotter.kept.front() {
-            self.wal.release(oldest.index, &mut ops);
+            self.wal.release(oldest.index, self.config.max_wals, &mut ops);
         }
     }
-}
 
-fn image(engine: &mut dyn Engine) -> Bytes {
-    let mut image = engine.begin_image();
-    let whole = engine.image_chunk(&mut image, usize::MAX).expect("invariant: memory can be read");
-    engine.end_image(image);
-    whole.unwrap_or_default()
+    /// Writes a leader's snapshot under a name of its own. Returns what to wait for before it is
+    /// [published](Member::publish_received).
+    pub(super) fn write_received(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Vec<OpId> {
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        snap::write(&snapshot.meta, &snapshot.data, &mut ops)
+    }
+
+    /// Gives a received snapshot its names. Returns what to wait for before the WAL may tell of it.
+    pub(super) fn publish_received(&mut self, meta: &SnapshotMeta, fx: &mut Effects) -> Vec<OpId> {
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        snap::publish(meta, &mut ops)
+    }
 }

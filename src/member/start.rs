@@ -9,8 +9,13 @@
 //! leader without a committed entry. The errors say what is missing and what an operator can do.
 
 use super::apply_loop::ApplyLoop;
+use super::committer::Committer;
+use super::compactor::Compactor;
+use super::defragger::Defragger;
+use super::installer::Installer;
 use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
+use super::sender::Sender;
 use super::snapshotter::Snapshotter;
 use super::writes::Writes;
 use super::{Config, Effects, Member, TraceEvent, wal_dir};
@@ -89,10 +94,9 @@ impl Member {
     /// Starts a member on what `disk` holds. The repair of a torn log, or the making of a new one, is among the effects.
     pub fn open(config: Config, now: Now, disk: &Rc<dyn DiskRead>, fx: &mut Effects) -> Result<Member, StartError> {
         let mut next_op = 1;
-        let disk = &**disk;
         let wal_config = WalConfig { dir: wal_dir(), segment_bytes: config.wal_segment_bytes };
-        let begun = if wal::exists(disk, &wal_config)? {
-            recover(&config, wal_config, disk, fx, &mut next_op)?
+        let begun = if wal::exists(&**disk, &wal_config)? {
+            recover(&config, wal_config, &**disk, fx, &mut next_op)?
         } else {
             let metadata = Metadata { node_id: config.id, cluster_id: config.cluster_id }.encode_to_vec();
             let (wal, awaited) = Wal::create(wal_config, &metadata, &mut OpSink::new(&mut fx.disk, &mut next_op));
@@ -107,6 +111,12 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             snapshotter: Snapshotter::new(snapshots),
+            committer: Committer::new(store.applied()),
+            compactor: Compactor::default(),
+            defragger: Defragger::default(),
+            installer: Installer::default(),
+            sender: Sender::default(),
+            disk: disk.clone(),
             last_leader: 0,
             stopped: false,
             raft_events: Vec::new(),

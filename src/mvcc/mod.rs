@@ -52,9 +52,17 @@ pub struct Store {
     compacted: Option<i64>,
     /// Compactions that still have records to remove, oldest first.
     compactions: VecDeque<Compaction>,
-    /// Index and term of the last applied entry, as they stand in the bucket `meta`.
-    applied: (u64, u64),
+    applied: Applied,
     config: StoreConfig,
+}
+
+/// The last applied entry, as it stands in the bucket `meta`. Zeros: none was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Applied {
+    /// Its index.
+    pub index: u64,
+    /// Its term; 0 too where an etcd 3.4 wrote the file.
+    pub term: u64,
 }
 
 /// Settings of a store; defaults are etcd's.
@@ -141,12 +149,29 @@ impl Store {
 
     /// Index of the last applied entry; 0 if none was.
     pub fn consistent_index(&self) -> u64 {
-        self.applied.0
+        self.applied.index
     }
 
-    /// Term of the last applied entry; 0 if none was, or if an etcd 3.4 wrote the file.
-    pub fn term(&self) -> u64 {
-        self.applied.1
+    /// The last applied entry.
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+
+    /// Writes the marks of the last applied entry by themselves. Only the historical bugs do that: elsewhere they are
+    /// part of the transaction that applies the entry.
+    pub fn write_marks(&mut self, applied: Applied) -> Result<(), BackendError> {
+        self.engine.begin();
+        let written = self.put_marks(applied);
+        self.engine.commit();
+        written
+    }
+
+    fn put_marks(&mut self, Applied { index, term }: Applied) -> Result<(), BackendError> {
+        let mut put = |mark, number: u64| {
+            self.engine.put(Bucket::Meta, Bytes::from_static(mark), Bytes::copy_from_slice(&number.to_be_bytes()))
+        };
+        put(CONSISTENT_INDEX, index)?;
+        if term != self.applied.term { put(TERM, term) } else { Ok(()) }
     }
 
     /// A hash of every pair of every bucket, the consistent index among them: members that applied the same entries
@@ -155,10 +180,10 @@ impl Store {
         (!self.compacting()).then(|| self.engine.hash())
     }
 
-    /// Opens the transaction in which the entry `index` of `term` is applied. Whatever it changes, the consistent index
+    /// Opens the transaction in which `entry` is applied. Whatever it changes, the consistent index
     /// is part of it.
-    pub fn write(&mut self, index: u64, term: u64) -> Result<WriteTxn<'_>, BackendError> {
-        WriteTxn::begin(self, index, term)
+    pub fn write(&mut self, entry: Applied) -> Result<WriteTxn<'_>, BackendError> {
+        WriteTxn::begin(self, entry)
     }
 }
 

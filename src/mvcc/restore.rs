@@ -10,7 +10,9 @@
 
 use super::compact::{FINISHED, Marks, SCHEDULED};
 use super::key_index::Change;
-use super::{Bucket, CONSISTENT_INDEX, Engine, Index, KeyValue, RestoreError, Revision, Store, StoreConfig, TERM};
+use super::{
+    Applied, Bucket, CONSISTENT_INDEX, Engine, Index, KeyValue, RestoreError, Revision, Store, StoreConfig, TERM,
+};
 use crate::bug::Bug;
 use bytes::Bytes;
 use prost::Message as _;
@@ -64,7 +66,8 @@ impl Restoring {
         store.index.overwrite(fresh);
         if seen < chunk {
             store.revision = store.revision.max(last.main);
-            store.applied = (number(&*store.engine, CONSISTENT_INDEX)?, number(&*store.engine, TERM)?);
+            let (index, term) = (number(&*store.engine, CONSISTENT_INDEX)?, number(&*store.engine, TERM)?);
+            store.applied = Applied { index, term };
             let (scheduled, finished) = (revision(&*store.engine, SCHEDULED)?, revision(&*store.engine, FINISHED)?);
             store.resume(Marks { scheduled, finished });
             *done = true;
@@ -86,7 +89,7 @@ impl Store {
     /// An empty store on an empty engine.
     pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Store {
         let (index, compactions) = (Index::default(), VecDeque::new());
-        Store { engine, index, revision: 1, compacted: None, compactions, applied: (0, 0), config }
+        Store { engine, index, revision: 1, compacted: None, compactions, applied: Applied::default(), config }
     }
 
     /// The store that an engine's records make, in one go.

@@ -2,7 +2,7 @@
 
 use super::key_index::Change;
 use super::read::Interval;
-use super::{BackendError, Bucket, CONSISTENT_INDEX, KeyValue, MvccError, Revision, Store, TERM};
+use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::compare::TargetUnion;
 use crate::pb::etcdserverpb::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -21,17 +21,12 @@ pub struct WriteTxn<'a> {
 }
 
 impl<'a> WriteTxn<'a> {
-    pub(super) fn begin(store: &'a mut Store, index: u64, term: u64) -> Result<WriteTxn<'a>, BackendError> {
+    pub(super) fn begin(store: &'a mut Store, entry: Applied) -> Result<WriteTxn<'a>, BackendError> {
         store.engine.begin();
         // The consistent index goes with the changes that it vouches for, in the same transaction: split, and a crash
         // between them skips an entry or applies it twice (etcd #13766, #11651).
-        let mark = Bytes::copy_from_slice(&index.to_be_bytes());
-        store.engine.put(Bucket::Meta, Bytes::from_static(CONSISTENT_INDEX), mark)?;
-        if term != store.applied.1 {
-            let mark = Bytes::copy_from_slice(&term.to_be_bytes());
-            store.engine.put(Bucket::Meta, Bytes::from_static(TERM), mark)?;
-        }
-        store.applied = (index, term);
+        store.put_marks(entry)?;
+        store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
         Ok(WriteTxn { store, next })
     }

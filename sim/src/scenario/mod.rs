@@ -75,7 +75,7 @@ pub use cluster::{BugSwitch, Cluster, Profile};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
 pub use fault::{Condition, Event, Fault, Operation, OperationAction, Target, Trigger};
-pub use fault_words::{DiskErrorKind, Family, InFlight, MessageKind, Unsynced, WalOrSnap};
+pub use fault_words::{DiskErrorKind, Family, FileKind, InFlight, MessageKind, Unsynced};
 pub use file::ScenarioFile;
 pub use names::parse_bug_switch;
 pub use schema::schema;

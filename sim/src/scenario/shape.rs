@@ -4,8 +4,8 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    Comparison, DiskErrorKind, Endpoints, Family, InFlight, MessageKind, Profile, Target, Tolerance, Unsynced,
-    WalOrSnap, WorkloadKind,
+    Comparison, DiskErrorKind, Endpoints, Family, FileKind, InFlight, MessageKind, Profile, Target, Tolerance,
+    Unsynced, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     fault::{Event, OperationKind},
@@ -200,8 +200,8 @@ pub(super) struct FaultShape {
     pub(super) messages: Key<Vec<MessageKind>>,
     /// How it fails (disk-error).
     pub(super) error: Key<DiskErrorKind>,
-    /// Which kind of file rots (bit-rot).
-    pub(super) file: Key<WalOrSnap>,
+    /// Which kind of file (bit-rot; latent-sector: default wal; disk-error, misdirected-write: default any).
+    pub(super) file: Key<FileKind>,
     /// How many bits flip (bit-rot; default 1).
     pub(super) bits: Key<Whole<1, 1_000_000>>,
     /// How much faster, in millionths; slower if negative (clock-rate).

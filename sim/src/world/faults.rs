@@ -247,8 +247,9 @@ impl World {
                     .for_each(|m| self.nodes[usize::from(m)].disk.get().faults.stall = Some((stall, record)));
             }
             Action::SlowDisk { factor, .. } => self.hold_all(first, number, HoldKind::SlowDisk(*factor)),
-            Action::DiskError { error, .. } => {
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.error = Some(*error));
+            Action::DiskError { error, file, .. } => {
+                let fault = Some((*error, *file));
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.error = fault);
             }
             Action::LyingFsync { .. } => {
                 self.damage(first);
@@ -258,13 +259,13 @@ impl World {
                 self.damage(first);
                 members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().rot(*file, *bits));
             }
-            Action::LatentSector { .. } => {
+            Action::LatentSector { file, .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().lose_sector());
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().lose_sector(*file));
             }
-            Action::MisdirectedWrite { .. } => {
+            Action::MisdirectedWrite { file, .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.misdirect = true);
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.misdirect = Some(*file));
             }
             Action::DiskFull { .. } => self.hold_all(first, number, HoldKind::DiskFull),
             Action::ClockRate { ppm, .. } => self.hold_all(first, number, HoldKind::ClockRate(*ppm)),
@@ -417,8 +418,8 @@ fn targets_of(action: &Action) -> Vec<Target> {
         | Action::DiskError { target, .. }
         | Action::LyingFsync { target, .. }
         | Action::BitRot { target, .. }
-        | Action::LatentSector { target }
-        | Action::MisdirectedWrite { target }
+        | Action::LatentSector { target, .. }
+        | Action::MisdirectedWrite { target, .. }
         | Action::DiskFull { target, .. }
         | Action::ClockRate { target, .. }
         | Action::ClockJump { target, .. } => vec![*target],

@@ -22,7 +22,7 @@
 pub mod client;
 mod clock;
 pub mod digest;
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod heap;
 mod net;

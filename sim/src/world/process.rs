@@ -78,7 +78,7 @@ pub(crate) fn peer(number: u8) -> Peer {
 /// The scenario's cost table, as the member takes it.
 pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
     let scenario::Cost { enabled, step, message, propose, apply, read, per_kib } = scenario.cost;
-    enabled.then_some(Costs { step, append: message, propose, apply, read, kib: per_kib })
+    enabled.then_some(Costs { step, append: message, propose, apply, read, record: Costs::SERVER.record, kib: per_kib })
 }
 
 impl World {

