@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use seedbed::backend::Memory;
-use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{PutRequest, RangeRequest};
 use std::hint::black_box;
 
@@ -14,9 +14,14 @@ fn key(n: u64) -> Bytes {
     format!("/registry/pods/default/pod-{:08}", n % KEYS).into()
 }
 
+/// The entry that follows the last applied one.
+fn next(store: &Store) -> Applied {
+    Applied { index: store.consistent_index() + 1, term: 1 }
+}
+
 fn put(store: &mut Store, n: u64) {
     let request = PutRequest { key: key(n), value: Bytes::from_static(&[7; 256]), ..Default::default() };
-    let mut txn = store.write(store.consistent_index() + 1, 1).unwrap();
+    let mut txn = store.write(next(store)).unwrap();
     txn.put(&request).unwrap();
     txn.commit();
 }
@@ -54,7 +59,7 @@ fn bench(c: &mut Criterion) {
             || filled(10 * KEYS),
             |store| {
                 let revision = store.revision();
-                let mut txn = store.write(store.consistent_index() + 1, 1).unwrap();
+                let mut txn = store.write(next(store)).unwrap();
                 txn.compact(revision).unwrap();
                 txn.commit();
                 while store.compact_slice().unwrap().is_none() {}

@@ -168,12 +168,12 @@ fn byte_of(json: &[u8], error: &serde_json::Error) -> usize {
 mod tests {
     use super::*;
     use crate::backend::Memory;
-    use crate::mvcc::StoreConfig;
+    use crate::mvcc::{Applied, StoreConfig};
     use bytes::Bytes;
 
     fn store(bucket: Bucket, key: &'static str, value: &'static str) -> Store {
         let mut store = Store::new(Box::new(Memory::new()), StoreConfig::default());
-        let mut txn = store.write(1, 1).unwrap();
+        let mut txn = store.write(Applied { index: 1, term: 1 }).unwrap();
         txn.set(bucket, Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes())).unwrap();
         txn.commit();
         store

@@ -37,6 +37,7 @@ pub use write::WriteTxn;
 use crate::backend::{BackendError, Bucket, Engine};
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
+use bytes::Bytes;
 use compact::Compaction;
 use index::Index;
 use std::collections::VecDeque;

@@ -7,7 +7,7 @@ mod restore;
 
 use bytes::Bytes;
 use seedbed::backend::{Bucket, Memory};
-use seedbed::mvcc::{Compacted, Store, StoreConfig, WriteTxn};
+use seedbed::mvcc::{Applied, Compacted, Store, StoreConfig, WriteTxn};
 use seedbed::pb::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
 use seedbed::pb::mvccpb::KeyValue;
 
@@ -23,7 +23,8 @@ fn small() -> StoreConfig {
 
 /// Applies one entry.
 fn apply<T>(store: &mut Store, change: impl FnOnce(&mut WriteTxn<'_>) -> T) -> T {
-    let mut txn = store.write(store.consistent_index() + 1, 1).expect("memory does not fail");
+    let entry = Applied { index: store.consistent_index() + 1, term: 1 };
+    let mut txn = store.write(entry).expect("memory does not fail");
     let result = change(&mut txn);
     txn.commit();
     result

@@ -49,7 +49,7 @@ fn a_chunk_is_bounded_and_the_history_spans_them() {
     let steps: Vec<bool> = (0..4).map(|_| restoring.step().unwrap()).collect();
     assert_eq!(steps, [false, false, true, true], "two records a step");
     let store = restoring.finish();
-    assert_eq!((store.revision(), store.consistent_index(), store.term()), (6, 5, 1));
+    assert_eq!((store.revision(), store.applied()), (6, Applied { index: 5, term: 1 }));
     (2..=6).for_each(|at| assert_eq!(live(&store, at)[0].mod_revision, at));
 }
 
