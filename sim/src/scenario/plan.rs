@@ -336,20 +336,30 @@ pub(super) fn operation(
     entry.span = kind.span();
     entry.takes = match kind.get() {
         OperationKind::MoveLeader => &["to"],
-        OperationKind::Snapshot => &["target"],
+        OperationKind::Snapshot | OperationKind::Defrag => &["target"],
+        OperationKind::Compact => &["target", "revision"],
+        OperationKind::ReadTransaction => &["target", "for"],
     };
     let (trigger, trigger_keys) = trigger(&trigger_keys!(shape), &entry, around)?;
     let mut taken = vec!["kind"];
     taken.extend(entry.takes);
     taken.extend(trigger_keys);
     entry.only(&taken)?;
+    let target = || entry.need(&shape.target, "target").and_then(|target| target_in(target, around.cluster));
     let action = match kind.get() {
         OperationKind::MoveLeader => {
             let to = shape.to.as_ref().map_or(Ok(Target::Follower), |to| target_in(to, around.cluster))?;
             OperationAction::MoveLeader { to }
         }
-        OperationKind::Snapshot => {
-            OperationAction::Snapshot { target: target_in(entry.need(&shape.target, "target")?, around.cluster)? }
+        OperationKind::Snapshot => OperationAction::Snapshot { target: target()? },
+        OperationKind::Compact => OperationAction::Compact {
+            target: shape.target.as_ref().map_or(Ok(Target::Leader), |target| target_in(target, around.cluster))?,
+            revision: *entry.need(&shape.revision, "revision")?.get(),
+        },
+        OperationKind::Defrag => OperationAction::Defrag { target: target()? },
+        OperationKind::ReadTransaction => {
+            let lasting = entry.need(&shape.r#for, "for")?.get().range();
+            OperationAction::ReadTransaction { target: target()?, lasting }
         }
     };
     Ok(Operation { trigger, action })

@@ -111,6 +111,11 @@ pub(super) fn operation(action: &OperationAction) -> String {
     match action {
         OperationAction::MoveLeader { to } => format!("asks the leader to hand over to {to}"),
         OperationAction::Snapshot { target } => format!("has {target} take a snapshot"),
+        OperationAction::Compact { target, revision } => format!("asks {target} to compact up to revision {revision}"),
+        OperationAction::Defrag { target } => format!("has {target} defragment"),
+        OperationAction::ReadTransaction { target, lasting } => {
+            format!("reads from {target} for {} without letting go", lengths(*lasting))
+        }
     }
 }
 

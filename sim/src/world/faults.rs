@@ -1,17 +1,12 @@
-//! Faults begin and end, operators act.
+//! Faults begin and end.
 
 use super::net::{Effect, NodeSet, Rule};
 use super::node::{Hold, HoldKind, Process, members_of};
 use super::plan::{Happening, Planned, Resolved, Roles, Waiting, When, resolve};
 use super::record::{NodeIndex, What};
 use super::{Event, World};
-use crate::scenario::{self, Action, InFlight, OperationAction, Range64, Target, Tolerance, Trigger, Unsynced};
-use seedbed::api::{Request, RequestId};
-use seedbed::member::Input;
+use crate::scenario::{self, Action, InFlight, Range64, Target, Tolerance, Trigger, Unsynced};
 use seedbed::time::Nanos;
-
-/// Calls of operators have numbers that no client's call has.
-const OPERATOR_CALLS: u64 = 1 << 63;
 
 impl World {
     /// Puts what has a time into the heap, and what has a condition on the watch.
@@ -369,31 +364,6 @@ impl World {
         // The fault's own end starts it again; if that is past already, someone has to.
         let lasting = self.plan[usize::from(fault)].lasting;
         self.push(self.now + lasting.unwrap_or(Nanos::MAX / 4), Event::FaultEnds(fault));
-    }
-
-    pub(super) fn operate(&mut self, number: u16) {
-        self.note(What::Operated(number));
-        let scenario = self.scenario.clone();
-        let stream = scenario.faults.len() + usize::from(number);
-        let roles = Roles { members: self.nodes.len() as u8, leader: self.observer.leader() };
-        let mut resolve_here = |target: Target| resolve(target, roles, &mut self.fault_streams[stream]);
-        match scenario.operations[usize::from(number)].action {
-            OperationAction::MoveLeader { to } => {
-                let to = members_of(resolve_here(to)).next();
-                let (Some(leader), Some(to)) = (self.observer.leader(), to) else { return };
-                let request = Request::MoveLeader(self.nodes[usize::from(to)].id);
-                if self.nodes[usize::from(leader)].is_up() {
-                    self.input(leader, Input::Request(RequestId(OPERATOR_CALLS + u64::from(number)), request));
-                }
-            }
-            OperationAction::Snapshot { target } => {
-                for member in members_of(resolve_here(target)) {
-                    if self.nodes[usize::from(member)].is_up() {
-                        self.input(member, Input::TakeSnapshot);
-                    }
-                }
-            }
-        }
     }
 }
 
