@@ -35,6 +35,7 @@ pub use revision::Revision;
 pub use write::WriteTxn;
 
 use crate::backend::{BackendError, Bucket, Engine};
+use bytes::Bytes;
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use compact::Compaction;
