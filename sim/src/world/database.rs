@@ -21,7 +21,7 @@ pub struct DbTally {
     /// Copies into a dense file.
     pub defrags: Vec<Defrag>,
     /// Size of the file when the copy that is under way began.
-    pub(super) defragging: u64,
+    pub(crate) defragging: u64,
     /// Compactions that removed their last record.
     pub compactions: u64,
     /// Restarts with the data that was there.
