@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use seedbed::backend::Memory;
-use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{PutRequest, RangeRequest};
 use std::hint::black_box;
 
@@ -16,7 +16,7 @@ fn key(n: u64) -> Bytes {
 
 fn put(store: &mut Store, n: u64) {
     let request = PutRequest { key: key(n), value: Bytes::from_static(&[7; 256]), ..Default::default() };
-    let mut txn = store.write(store.consistent_index() + 1, 1).unwrap();
+    let mut txn = store.write(Applied { index: store.consistent_index() + 1, term: 1 }).unwrap();
     txn.put(&request).unwrap();
     txn.commit();
 }

@@ -83,7 +83,7 @@ pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> 
 /// the same at every member, and so is the answer.
 fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result<Vec<Record>, BackendError> {
     let Ok(Some(change)) = change else { return Ok(Vec::new()) };
-    Ok(Cluster::load(store)?.change(change).unwrap_or_default())
+    Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
 }
 
 /// The entry data of a write.

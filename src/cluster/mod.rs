@@ -37,8 +37,7 @@ pub mod v2store;
 
 pub use change::{Change, ChangeError, Record};
 
-use crate::backend::{BackendError, Bucket};
-use crate::mvcc::Store;
+use crate::backend::{BackendError, Bucket, Engine};
 use crate::pb::ids::MemberJson;
 use crate::raft::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,12 +90,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Reads the records of a store. An error names bucket and key: the database is damaged.
-    pub fn load(store: &Store) -> Result<Cluster, BackendError> {
+    /// Reads the records of a database. An error names bucket and key: the database is damaged.
+    pub fn load(engine: &dyn Engine) -> Result<Cluster, BackendError> {
         let mut cluster = Cluster::default();
         for bucket in [Bucket::Members, Bucket::MembersRemoved, Bucket::Cluster] {
             let mut read = Ok(());
-            store.scan(bucket, &mut |key, value| {
+            engine.range(bucket, &[], None, &mut |key, value| {
                 read = cluster.read(bucket, key, value).map_err(|expected| BackendError::Record {
                     bucket: bucket.name(),
                     key: String::from_utf8_lossy(key).into_owned(),
@@ -168,12 +167,12 @@ fn byte_of(json: &[u8], error: &serde_json::Error) -> usize {
 mod tests {
     use super::*;
     use crate::backend::Memory;
-    use crate::mvcc::StoreConfig;
+    use crate::mvcc::{Applied, Store, StoreConfig};
     use bytes::Bytes;
 
     fn store(bucket: Bucket, key: &'static str, value: &'static str) -> Store {
         let mut store = Store::new(Box::new(Memory::new()), StoreConfig::default());
-        let mut txn = store.write(1, 1).unwrap();
+        let mut txn = store.write(Applied { index: 1, term: 1 }).unwrap();
         txn.set(bucket, Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes())).unwrap();
         txn.commit();
         store
@@ -188,11 +187,11 @@ mod tests {
             (Bucket::MembersRemoved, "A", "removed", "lower-case"),
             (Bucket::Cluster, "clusterVersion", "3.4", "major.minor.patch"),
         ] {
-            let error = Cluster::load(&store(bucket, key, value)).unwrap_err().to_string();
+            let error = Cluster::load(store(bucket, key, value).engine()).unwrap_err().to_string();
             assert!(error.contains(&format!("bucket {}, key {key}", bucket.name())), "{error}");
             assert!(error.contains(expected), "{error}");
         }
-        assert_eq!(Cluster::load(&store(Bucket::Cluster, "downgrade", "{}")), Ok(Cluster::default()));
+        assert_eq!(Cluster::load(store(Bucket::Cluster, "downgrade", "{}").engine()), Ok(Cluster::default()));
     }
 
     #[test]

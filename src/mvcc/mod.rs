@@ -38,6 +38,7 @@ use crate::backend::{BackendError, Bucket, Engine};
 use bytes::Bytes;
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
+use bytes::Bytes;
 use compact::Compaction;
 use index::Index;
 use std::collections::VecDeque;

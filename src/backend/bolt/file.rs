@@ -202,6 +202,29 @@ impl File {
         Ok(bytes)
     }
 
+    /// The pages `first..end` as they will lie on the disk when all that was issued is there. Pages that were never
+    /// written are zeros.
+    pub(super) fn read_visible(&self, first: u64, end: u64) -> Result<Vec<u8>, BackendError> {
+        let page_size = self.page_size as u64;
+        let mut bytes = vec![0; ((end - first) * page_size) as usize];
+        match self.read_bytes(first * page_size, &mut bytes) {
+            // The file may be so new that its name is not there yet: then all of it is issued.
+            Err(DiskError::NotFound { .. }) if !self.issued.is_empty() => {}
+            read => drop(read?),
+        }
+        let before = self.issued.range(..first).next_back().map_or(first, |(id, _)| *id);
+        for (id, page) in self.issued(before..end) {
+            let pages = id..id + page.len() as u64 / page_size;
+            let (from, to) = (pages.start.max(first), pages.end.min(end));
+            if from < to {
+                let source = &page[((from - id) * page_size) as usize..((to - id) * page_size) as usize];
+                bytes[((from - first) * page_size) as usize..((to - first) * page_size) as usize]
+                    .copy_from_slice(source);
+            }
+        }
+        Ok(bytes)
+    }
+
     fn read_bytes(&self, offset: u64, into: &mut [u8]) -> Result<usize, DiskError> {
         if let Some(former) = &self.former {
             match self.disk.read(former, offset, into) {

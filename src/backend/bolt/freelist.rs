@@ -120,8 +120,7 @@ impl Freelist {
     /// If one of them is free or pending already, or is a meta page.
     pub(super) fn free(&mut self, txid: u64, first: u64, n: u64) {
         assert!(n > 0 && first > 1, "invariant: {n} pages from page {first} are freed, pages 0 and 1 are the metas");
-        let before = self.pending_runs.range(..first + n).next_back();
-        let twice = before.is_some_and(|(&at, &pages)| at + pages > first) || self.is_free(first, n);
+        let twice = self.holds(first, n);
         assert!(!twice, "invariant: a page is freed once, but of {n} pages from page {first} one was already");
         let born = self.born.remove(&first).unwrap_or(0);
         self.pending.entry(txid).or_default().add(Freed { first, pages: n, born });
@@ -171,11 +170,15 @@ impl Freelist {
         }
     }
 
-    fn is_free(&self, first: u64, n: u64) -> bool {
-        match &self.free {
-            Free::Array(array) => array.touches(first, n),
-            Free::Hashmap(runs) => runs.touches(first, n),
-        }
+    /// Whether one of the `n` pages from `first` is free or pending.
+    pub(super) fn holds(&self, first: u64, n: u64) -> bool {
+        let before = self.pending_runs.range(..first + n).next_back();
+        let pending = before.is_some_and(|(&at, &pages)| at + pages > first);
+        pending
+            || match &self.free {
+                Free::Array(array) => array.touches(first, n),
+                Free::Hashmap(runs) => runs.touches(first, n),
+            }
     }
 
     /// Pages that [`Freelist::allocate`] can take.

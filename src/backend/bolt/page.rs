@@ -85,6 +85,10 @@ impl Leaf {
         self.count == 0
     }
 
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// Where the key begins and ends, and where the value ends.
     #[inline]
     fn place(&self, i: usize) -> (usize, usize, usize) {

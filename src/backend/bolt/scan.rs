@@ -33,9 +33,9 @@ pub(super) struct Reached {
 impl Reached {
     /// Only the metas.
     pub(super) fn new(high_water: u64) -> Reached {
-        let mut reached = Reached { bits: vec![0; high_water.div_ceil(64) as usize], high_water };
-        (0..2.min(high_water)).for_each(|id| drop(reached.mark(id)));
-        reached
+        let mut bits = vec![0; high_water.div_ceil(64) as usize];
+        bits[0] = 0b11;
+        Reached { bits, high_water }
     }
 
     /// Marks a page; `false` if it was marked already.
