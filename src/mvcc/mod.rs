@@ -35,7 +35,6 @@ pub use revision::Revision;
 pub use write::WriteTxn;
 
 use crate::backend::{BackendError, Bucket, Engine};
-use bytes::Bytes;
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use bytes::Bytes;
