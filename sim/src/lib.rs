@@ -19,11 +19,13 @@
 //!      ▼
 //!   report     the verdict as data ──► story (text) · `--json` · capsule (a file that replays) · sweep (many runs)
 //!      ▼
-//!   cli        run, sweep, replay, list, bugs, check: arguments in, exit code out
+//!   cli        run, sweep, replay, list, bugs, check, inspect: arguments in, exit code out
 //! ```
 //!
 //! Arrows point down: what stands above knows nothing of what stands below it (but for the checks of a running world,
 //! which it calls). [`watch`] looks on from the side: it gets references and cannot change a run.
+//!
+//! [`inspect`] stands apart: it tells what is in etcd's files, ours and a real etcd's, through the store's own readers.
 //!
 //! Only the edge touches the real machine: [`cli`], [`capsule`], [`watch`] (files and the terminal), [`run`] and
 //! [`sweep`] (threads, CPU time). The rest is as pure as the store; `tests/tidy.rs` holds it to that.
@@ -47,6 +49,7 @@ pub mod check;
 pub mod cli;
 mod explain;
 mod figures;
+pub mod inspect;
 pub mod judge;
 pub mod plot;
 pub mod report;

@@ -4,6 +4,7 @@
 //! run      one seed of a scenario, as a story          list    the scenarios that there are
 //! sweep    many seeds of many scenarios                bugs    the historical bugs that can be switched on
 //! replay   a failed run again, from its capsule        check   histories that were recorded elsewhere
+//! inspect  what is in etcd's files
 //! ```
 //!
 //! Three habits hold for all of them. What was asked for goes to stdout, and everything about the asking (progress,
@@ -17,7 +18,10 @@
 mod bugs;
 pub mod check;
 mod input;
+mod inspect;
+mod keep_data;
 mod list;
+mod real_disk;
 mod replay;
 mod run;
 mod sweep;
@@ -71,6 +75,7 @@ enum Command {
     Bugs(bugs::BugsArgs),
     /// Judge histories that were recorded elsewhere: Jepsen logs, EDN
     Check(check::CheckArgs),
+    Inspect(inspect::InspectArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -79,6 +84,7 @@ Examples:
   seedbed run scenarios/leader-switch/leader-fsync-stall.toml     one run, as a story
   seedbed sweep scenarios/chaos --seeds 0..1000                   many runs, as a table
   seedbed replay out/nemesis-3-9f3c41d2.seedbed                   a failed run again
+  seedbed inspect default.etcd                                    what is in etcd's files
 
 Exit codes:
    0  every check and expectation holds      13  an expectation was not met
@@ -110,6 +116,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&args),
         Command::Bugs(args) => bugs::run(&args),
         Command::Check(args) => check::run(args),
+        Command::Inspect(args) => inspect::run(&args),
     }));
     ExitCode::from(code.unwrap_or_else(|_| {
         terminal::say("error: Seedbed itself failed; the message above says where. Please report it with the command");

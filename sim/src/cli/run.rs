@@ -1,6 +1,7 @@
 //! `seedbed run`: one seed of a scenario, told as a story.
 
 use super::input::{arms, resolve, scenario_file};
+use super::keep_data::DataDirs;
 use super::{BadInput, finish, terminal};
 use crate::capsule::{Capsule, write_whole};
 use crate::judge::{Judged, combine, judge};
@@ -20,6 +21,7 @@ Examples:
   seedbed run scenarios/leader-switch/leader-crash.toml --seed 7
   seedbed run scenarios/chaos/nemesis-3.toml --bug readindex-no-term-commit@n2
   seedbed run scenarios/leader-switch/leader-crash.toml --columns   # member by member
+  seedbed run scenarios/leader-switch/leader-crash.toml --keep-data out/data && seedbed inspect out/data/n1
   seedbed run scenarios/leader-switch/leader-crash.toml --json | jq .leader_changes_detail")]
 pub(super) struct RunArgs {
     /// The scenario file
@@ -40,6 +42,11 @@ pub(super) struct RunArgs {
     /// Where capsules of failed runs go, and the plots that a scenario asks for
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub(super) out: PathBuf,
+
+    /// Write each member's data directory as it is at the end into DIR (empty or new): n1/member/…, in a folder of its own
+    /// for each arm. `seedbed inspect` and a real etcd can open them
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep_data: Option<PathBuf>,
 
     #[command(flatten)]
     pub(super) watch: WatchArgs,
@@ -77,7 +84,9 @@ fn run_scenario(args: &RunArgs) -> Result<u8, BadInput> {
     for arm in &arms {
         resolve(&file, *arm, args.seed, &args.bugs)?;
     }
-    let tries = Tries::begin(&file, &arms, args.seed, &args.bugs, &args.watch, Some(&args.out))?;
+    let keep = args.keep_data.as_deref().map(DataDirs::claim).transpose()?;
+    let mut tries = Tries::begin(&file, &arms, args.seed, &args.bugs, &args.watch, Some(&args.out))?;
+    tries.keep = keep;
     let has_arms = args.arm.is_none() && arms.iter().any(Option::is_some);
     let mut reports = Vec::new();
     let mut files = Files::default();
@@ -132,6 +141,8 @@ pub(super) struct Tries<'a> {
     /// Where capsules go; `None`: nowhere.
     out: Option<&'a Path>,
     trace: Option<TraceFile>,
+    /// Where the members' data goes.
+    keep: Option<DataDirs>,
     width: usize,
 }
 
@@ -168,7 +179,7 @@ impl<'a> Tries<'a> {
         } else {
             terminal::print(&header);
         }
-        Ok(Tries { file, seed, bugs, watch, out, trace, width })
+        Ok(Tries { file, seed, bugs, watch, out, trace, keep: None, width })
     }
 
     /// Runs one arm, tells its story up to the verdict, and keeps it in a capsule if it failed.
@@ -183,10 +194,14 @@ impl<'a> Tries<'a> {
             terminal::print(&story::arm_heading(arm, self.width));
         }
         let sink = self.watchers(arm, &mut watchers)?;
-        let options = Options { watcher: watchers.into_watcher(), follow, ..Options::default() };
+        let keep_data = self.keep.is_some();
+        let options = Options { watcher: watchers.into_watcher(), follow, keep_data, ..Options::default() };
         let judged = judge(self.file, arm, self.seed, self.bugs, options)?;
         if let Some(sink) = sink {
             sink.finish();
+        }
+        if let Some((keep, outcome)) = self.keep.as_ref().zip(judged.outcome.as_ref()) {
+            keep.write(arm.filter(|_| is_one_of_several), &outcome.data);
         }
         if !self.watch.json {
             let detail = match (self.is_verbose(), is_one_of_several) {

@@ -60,7 +60,7 @@ use plan::{Planned, Waiting};
 use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
 use seedbed::api::Request;
-use seedbed::disk::{DiskDone, DiskOp};
+use seedbed::disk::{DiskDone, DiskError, DiskOp, FileName};
 use seedbed::member::{Costs, Effects, TraceEvent};
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
@@ -128,6 +128,8 @@ pub struct Options {
     pub follow: Option<Vec<Resolved>>,
     /// For tests of the digest.
     pub perturb: Option<Perturb>,
+    /// Whether the outcome holds what is on the members' disks at the end.
+    pub keep_data: bool,
 }
 
 /// What a run leaves.
@@ -179,7 +181,13 @@ pub struct Outcome {
     pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
     pub retries: u64,
+    /// With [`Options::keep_data`]: the files of each member, in order of member and path, as its process would read
+    /// them: what is not durable is there too.
+    pub data: Vec<(NodeIndex, Vec<KeptFile>)>,
 }
+
+/// A file of a member's disk: its path below the data directory, and its bytes, or why they cannot be read.
+pub type KeptFile = (FileName, Result<Vec<u8>, DiskError>);
 
 /// How long a run goes on after one of Raft's invariants was broken.
 const AFTER_BROKEN_RAFT: Nanos = 3 * SECOND;
@@ -240,6 +248,7 @@ pub(crate) struct World {
     healed_at: Nanos,
     probes: Rc<RefCell<Probes>>,
     watcher: Option<Box<dyn Watcher + Send>>,
+    keep_data: bool,
     /// Kept between steps for its room.
     effects: Effects,
 }
@@ -315,6 +324,7 @@ impl World {
             healed_at: 0,
             probes: Rc::default(),
             watcher: options.watcher,
+            keep_data: options.keep_data,
             effects: Effects::default(),
             plan,
             scenario,
@@ -440,6 +450,8 @@ impl World {
             self.digest.fold(&(node.index, end));
         }
         let digest = self.digest.value();
+        let kept = self.nodes.iter().filter(|_| self.keep_data);
+        let data = kept.map(|node| (node.index, node.kept_files())).collect();
         let log = std::mem::take(&mut *self.log.borrow_mut());
         let probes = self.probes.take();
         Outcome {
@@ -466,6 +478,7 @@ impl World {
             compactions_compared: self.compaction_checker.compared(),
             notes: self.notes,
             retries: log.retries,
+            data,
         }
     }
 }

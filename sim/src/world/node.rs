@@ -1,5 +1,6 @@
 //! A member's surroundings: its process, its clocks, its CPU, and what holds it up.
 
+use super::KeptFile;
 use super::clock::MemberClock;
 use super::disk::DiskHandle;
 use super::net::NodeSet;
@@ -95,6 +96,13 @@ impl Node {
             Process::Running(member) => Some(member),
             _ => None,
         }
+    }
+
+    /// What is on its disk.
+    pub(super) fn kept_files(&self) -> Vec<KeptFile> {
+        let disk = self.disk.reader();
+        let files = disk.list("member").into_iter();
+        files.map(|file| (file.clone(), disk.read_all(&file))).collect()
     }
 
     pub(super) fn is_up(&self) -> bool {

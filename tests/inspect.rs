@@ -1,0 +1,332 @@
+//! `seedbed inspect`: what it tells of files of our own, of a real etcd's, and of files that are none.
+
+#[path = "support/command.rs"]
+mod run;
+
+use run::{Folder, command, json, ran, seedbed};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CRASH: &str = "scenarios/leader-switch/leader-crash.toml";
+
+/// The members' data directories of a run, in `n1` to `n3`.
+fn kept(folder: &Folder) -> String {
+    let data = folder.path("data");
+    let ran = seedbed(&["run", CRASH, "--seed", "3", "--keep-data", &data]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    data
+}
+
+/// The first file below a folder whose name ends so.
+fn find(folder: &str, end: &str) -> Option<PathBuf> {
+    let mut folders = vec![PathBuf::from(folder)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("readable") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(end) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found.into_iter().next()
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// A data directory that a real etcd 3.4 wrote, unpacked; `None`, said plainly, where there is none.
+fn real(folder: &Folder) -> Option<String> {
+    let peers = std::env::var("SEEDBED_PEERS").unwrap_or_else(|_| "../../shared/peers".to_owned());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(peers);
+    let archive = root.join("files/etcd-3.4.23-data-dir.tar.gz");
+    if !archive.exists() {
+        eprintln!("skipped: {} is not there; SEEDBED_PEERS names the folder that has it", archive.display());
+        return None;
+    }
+    let unpacked = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(&folder.0).status().expect("tar runs");
+    assert!(unpacked.success());
+    Some(folder.path("dfmt"))
+}
+
+/// Everything below a folder, to see that nothing changed.
+fn contents(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut folders = vec![PathBuf::from(folder)];
+    let mut all = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("readable") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let bytes = fs::read(&path).expect("readable");
+                all.push((path, bytes));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_kept_data_directory_is_told_and_fits_together() {
+    let folder = Folder::new();
+    let data = kept(&folder);
+    for member in ["n1", "n2", "n3"] {
+        let dir = format!("{data}/{member}");
+        let before = contents(&dir);
+        let (code, seen) = json(&["inspect", &dir, "--json"]);
+        assert_eq!((code, &seen["kind"], &seen["findings"]), (0, &Value::from("data-dir"), &Value::Array(vec![])));
+        assert_eq!(seen["fit"]["starts"], true, "{seen}");
+        let log = &seen["log"];
+        assert!(log["hard_state"]["commit"].as_u64() <= log["last_index"].as_u64(), "{log}");
+        assert!(log["by_request"]["put"].as_u64() > Some(0), "{log}");
+        assert_eq!(log["by_request"]["unknown"], Value::Null, "every entry is understood");
+        assert_eq!(contents(&dir), before, "nothing is written");
+    }
+    let shown = seedbed(&["inspect", &format!("{data}/n1")]);
+    assert!(shown.out.contains("a member would start"), "{}", shown.out);
+    assert!(!shown.out.contains('\u{1b}'), "no colours in a pipe");
+    let again = seedbed(&["run", CRASH, "--keep-data", &data]);
+    assert_eq!(again.code, 2);
+    assert!(again.err.contains("is not empty"), "{}", again.err);
+}
+
+#[test]
+fn records_are_listed_from_an_index_on_and_a_log_can_begin_in_the_middle() {
+    let folder = Folder::new();
+    let data = kept(&folder);
+    let dir = format!("{data}/n1/member/wal");
+    let (code, seen) = json(&["inspect", &dir, "--wal", "--from", "5", "--limit", "3", "--json"]);
+    let rows = seen["records"]["rows"].as_array().expect("rows");
+    assert_eq!((code, rows.len()), (0, 3));
+    assert_eq!((&rows[0]["type"], &rows[0]["index"]), (&Value::from("entry"), &Value::from(5)));
+    assert!(rows[0]["offset"].as_u64() < rows[1]["offset"].as_u64());
+    let all = json(&["inspect", &dir, "--wal", "--limit", "0", "--json"]).1;
+    assert_eq!(all["records"]["total"], all["records"]["rows"].as_array().expect("rows").len());
+    let last = all["records"]["rows"].as_array().expect("rows").last().expect("one")["file"].clone();
+    let (code, seen) = json(&["inspect", last.as_str().expect("a path"), "--json"]);
+    assert_eq!((code, &seen["kind"]), (0, &Value::from("wal")));
+    assert!(seen["log"]["records"].as_u64() > Some(2));
+}
+
+#[test]
+fn a_torn_tail_is_told_and_damage_is_a_finding() {
+    let folder = Folder::new();
+    let data = kept(&folder);
+    let wal = find(&format!("{data}/n1"), ".wal").expect("a segment");
+    let bytes = fs::read(&wal).expect("readable");
+    let (_, seen) = json(&["inspect", &text(&wal), "--wal", "--limit", "0", "--json"]);
+    let rows = seen["records"]["rows"].as_array().expect("rows");
+    let at = |row: &Value| row["offset"].as_u64().expect("a place") as usize;
+    let (middle, last) = (at(&rows[rows.len() / 2]), at(rows.last().expect("one")));
+
+    let cut = folder.path("0000000000000000-0000000000000000.wal");
+    fs::write(&cut, &bytes[..last + 12]).expect("writable");
+    let (code, seen) = json(&["inspect", &cut, "--json"]);
+    assert_eq!((code, &seen["log"]["torn"]["offset"]), (0, &Value::from(last)), "a torn tail is no damage");
+    assert!(seedbed(&["inspect", &cut]).out.contains("never acknowledged"));
+
+    let mut flipped = bytes;
+    flipped[middle + 20] ^= 4;
+    fs::write(&cut, &flipped).expect("writable");
+    let (code, seen) = json(&["inspect", &cut, "--json"]);
+    assert_eq!((code, &seen["findings"][0]["offset"]), (10, &Value::from(middle)), "{seen}");
+    let shown = seedbed(&["inspect", &cut]);
+    assert!(shown.out.contains(&format!("byte {middle}: record ")), "{}", shown.out);
+}
+
+#[test]
+fn what_is_none_of_etcds_is_refused_in_words() {
+    let folder = Folder::new();
+    let cases: &[(&str, &[u8], &str)] = &[
+        ("garbage", &[7; 5000], "none of etcd's files: expected a bbolt database"),
+        ("db", b"", "the file is empty; expected a bbolt database"),
+        ("text.toml", b"name = 1\n", "none of etcd's files"),
+    ];
+    for (name, bytes, words) in cases {
+        let path = folder.path(name);
+        fs::write(&path, bytes).expect("writable");
+        for flag in ["--json", "--wal", "--keys", "--pages", "--check"] {
+            let ran = seedbed(&["inspect", &path, flag]);
+            assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{name} {flag}");
+            assert!(ran.err.starts_with("error: ") && ran.err.contains(words), "{name}: {}", ran.err);
+        }
+    }
+    let none = seedbed(&["inspect", &folder.path("none")]);
+    assert!(none.code == 2 && none.err.contains("cannot be read: No such file"), "{}", none.err);
+    let empty = folder.path("empty");
+    fs::create_dir(&empty).expect("a folder");
+    let empty = seedbed(&["inspect", &empty]);
+    assert!(empty.code == 2 && empty.err.contains("none of etcd's folders"), "{}", empty.err);
+    let unborn = folder.path("0000000000000000-0000000000000000.wal");
+    fs::write(&unborn, [0; 4096]).expect("writable");
+    let unborn = seedbed(&["inspect", &unborn]);
+    assert!(unborn.out.contains("nothing was written"), "{}", unborn.out);
+    let keys = seedbed(&["inspect", &text(&find(&kept(&folder), ".wal").expect("a segment")), "--keys"]);
+    assert!(keys.code == 2 && keys.err.contains("--keys needs a database"), "{}", keys.err);
+}
+
+#[test]
+fn no_cut_and_no_flipped_byte_makes_it_panic() {
+    let folder = Folder::new();
+    let Some(dir) = real(&folder) else { return };
+    let damaged = folder.path("damaged");
+    let files = ["member/snap/db", "member/wal/0000000000000001-00000000000078ab.wal"].map(|file| format!("{dir}/{file}"));
+    let snap = find(&dir, ".snap").expect("a snapshot");
+    for file in files.iter().map(PathBuf::from).chain([snap]) {
+        let bytes = fs::read(&file).expect("readable");
+        let name = file.file_name().expect("a name");
+        fs::create_dir_all(&damaged).expect("a folder");
+        let path = Path::new(&damaged).join(name);
+        for n in 1..=24_usize {
+            let mut bytes = bytes.clone();
+            // Places spread over the file, most of them near its beginning, where structure is.
+            let at = (bytes.len() >> (n % 12)).min(bytes.len() - 1).saturating_sub(n * 7);
+            if n % 2 == 0 { bytes.truncate(at) } else { bytes[at] ^= 0x81 }
+            fs::write(&path, &bytes).expect("writable");
+            for flag in ["--json", "--check", "--pages"] {
+                let ran = ran(command(&["inspect", &text(&path), flag]).output().expect("it runs"));
+                assert!([0, 2, 10].contains(&ran.code), "{name:?} {n} {flag}: {} {}", ran.code, ran.err);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_real_etcds_directory_is_told() {
+    let folder = Folder::new();
+    let Some(dir) = real(&folder) else { return };
+    let before = contents(&dir);
+    let (code, seen) = json(&["inspect", &dir, "--json"]);
+    assert_eq!((code, &seen["findings"]), (0, &Value::Array(vec![])), "{seen}");
+    let db = &seen["db"];
+    assert!(db["revision"].as_u64() > Some(1000) && db["consistent_index"].as_u64() > Some(1000), "{db}");
+    let buckets: Vec<&str> =
+        db["buckets"].as_array().expect("buckets").iter().filter_map(|bucket| bucket["name"].as_str()).collect();
+    let wanted = ["alarm", "auth", "authRoles", "authUsers", "cluster", "key", "lease", "members", "members_removed"];
+    assert_eq!((&buckets[..9], buckets.last()), (&wanted[..], Some(&"meta")));
+    assert_eq!(seen["fit"]["starts"], true, "{}", seen["fit"]);
+    assert_eq!(seen["log"]["by_request"]["unknown"], Value::Null, "every request is known: {}", seen["log"]);
+    assert_eq!(seen["snapshots"][0]["image"], "v2-json");
+    assert_eq!(seen["snapshots"][0]["members"][0]["id"], seen["log"]["member"]);
+
+    for flags in [&["--pages"][..], &["--page", "0"], &["--check"], &["--hash"], &["--keys"], &["--bucket", "meta"]] {
+        for columns in ["40", "80", "120"] {
+            let mut command = command(&[&["inspect", &dir][..], flags].concat());
+            let ran = ran(command.env("COLUMNS", columns).output().expect("it runs"));
+            assert_eq!(ran.code, 0, "{flags:?}: {}", ran.err);
+            if columns == "80" && flags != ["--keys"] {
+                let widest = ran.out.lines().skip(1).map(|line| line.chars().count()).max();
+                assert!(widest <= Some(80), "{flags:?}: {widest:?}\n{}", ran.out);
+            }
+        }
+    }
+    assert_eq!(contents(&dir), before, "nothing is written");
+}
+
+/// A real etcd that serves from a folder; killed with the test.
+struct Etcd {
+    process: std::process::Child,
+    endpoint: String,
+}
+
+impl Etcd {
+    /// `None`, said plainly, where it is not installed.
+    fn start(dir: &str) -> Option<Etcd> {
+        let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let (client, peer) = (format!("http://127.0.0.1:{}", free()), format!("http://127.0.0.1:{}", free()));
+        let mut etcd = Command::new("etcd");
+        etcd.args(["--data-dir", dir, "--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        etcd.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        etcd.args(["--initial-cluster", &format!("default={peer}"), "--snapshot-count", "40"]);
+        let quiet = std::process::Stdio::null;
+        let Ok(process) = etcd.stdout(quiet()).stderr(quiet()).spawn() else {
+            eprintln!("skipped: no etcd is installed (Debian: etcd-server, etcd-client)");
+            return None;
+        };
+        let etcd = Etcd { process, endpoint: client };
+        for _ in 0..100 {
+            if etcd.ctl(&["endpoint", "health"]).is_some() {
+                return Some(etcd);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("etcd did not start within 10 s");
+    }
+
+    fn ctl(&self, args: &[&str]) -> Option<String> {
+        let mut ctl = Command::new("etcdctl");
+        ctl.env("ETCDCTL_API", "3").args(["--endpoints", &self.endpoint]).args(args);
+        let done = ctl.output().expect("etcdctl runs where etcd does");
+        done.status.success().then(|| String::from_utf8(done.stdout).expect("UTF-8"))
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let text = self.ctl(&[args, &["-w", "json"]].concat()).expect("it answers");
+        serde_json::from_str(&text).expect("JSON")
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn hashes_and_figures_are_what_a_real_etcd_says() {
+    let folder = Folder::new();
+    let dir = folder.path("real");
+    let Some(etcd) = Etcd::start(&dir) else { return };
+    for n in 0..60 {
+        etcd.ctl(&["put", &format!("k{}", n % 7), &format!("v{n}")]).expect("a put");
+    }
+    etcd.ctl(&["del", "k3"]).expect("a delete");
+    etcd.ctl(&["user", "add", "alice:secret"]).expect("a user");
+    etcd.ctl(&["compact", "--physical", "30"]).expect("a compaction");
+    let wanted = |etcd: &Etcd, revision: &str| {
+        let answer = etcd.json(&["endpoint", "hashkv", "--rev", revision]);
+        [answer[0]["HashKV"]["hash"].clone(), answer[0]["HashKV"]["compact_revision"].clone()]
+    };
+    let hashes = ["30", "41", "62"].map(|revision| wanted(&etcd, revision));
+    let saved = folder.path("saved.db");
+    etcd.ctl(&["snapshot", "save", &saved]).expect("a snapshot");
+    let status = etcd.json(&["snapshot", "status", &saved]);
+
+    let held = seedbed(&["inspect", &dir]);
+    assert!(held.out.contains("(etcd) holds a lock"), "{}", held.out);
+    drop(etcd);
+    for path in [&dir, &saved] {
+        let (code, seen) = json(&["inspect", path, "--json", "--hash", "30", "41", "62"]);
+        assert_eq!(code, 0, "{seen}");
+        let rows = seen["hashes"]["revisions"].as_array().expect("rows");
+        let told = rows.iter().map(|row| [row["hash"].clone(), row["compact_revision"].clone()]);
+        assert_eq!(told.collect::<Vec<_>>(), hashes);
+    }
+    let (code, seen) = json(&["inspect", &saved, "--json"]);
+    assert_eq!((code, &seen["kind"]), (0, &Value::from("saved-db")));
+    assert_eq!(seen["db"]["sha256"]["stored"], seen["db"]["sha256"]["computed"]);
+    assert_eq!(seen["db"]["revision"], status["revision"]);
+    let whole = json(&["inspect", &saved, "--json", "--hash"]).1;
+    assert_eq!(whole["hashes"]["snapshot_status"], status["hash"]);
+
+    let (code, seen) = json(&["inspect", &dir, "--json"]);
+    assert_eq!((code, &seen["findings"], &seen["fit"]["starts"]), (0, &Value::Array(vec![]), &Value::from(true)));
+    let shown = seedbed(&["inspect", &dir, "--wal", "--limit", "0"]);
+    assert!(shown.out.contains("user \"alice\"") && !shown.out.contains("secret"), "passwords are not told");
+    let removed = find(&dir, "db").expect("the database");
+    let mut bytes = fs::read(&removed).expect("readable");
+    let end = bytes.len() / 2;
+    bytes.truncate(end);
+    fs::write(&removed, bytes).expect("writable");
+    let (code, seen) = json(&["inspect", &dir, "--json"]);
+    assert_eq!((code, &seen["fit"]["starts"]), (10, &Value::from(false)), "half a database: {seen}");
+}
