@@ -178,7 +178,8 @@ fn no_cut_and_no_flipped_byte_makes_it_panic() {
     let folder = Folder::new();
     let Some(dir) = real(&folder) else { return };
     let damaged = folder.path("damaged");
-    let files = ["member/snap/db", "member/wal/0000000000000001-00000000000078ab.wal"].map(|file| format!("{dir}/{file}"));
+    let files =
+        ["member/snap/db", "member/wal/0000000000000001-00000000000078ab.wal"].map(|file| format!("{dir}/{file}"));
     let snap = find(&dir, ".snap").expect("a snapshot");
     for file in files.iter().map(PathBuf::from).chain([snap]) {
         let bytes = fs::read(&file).expect("readable");
@@ -189,7 +190,11 @@ fn no_cut_and_no_flipped_byte_makes_it_panic() {
             let mut bytes = bytes.clone();
             // Places spread over the file, most of them near its beginning, where structure is.
             let at = (bytes.len() >> (n % 12)).min(bytes.len() - 1).saturating_sub(n * 7);
-            if n % 2 == 0 { bytes.truncate(at) } else { bytes[at] ^= 0x81 }
+            if n % 2 == 0 {
+                bytes.truncate(at)
+            } else {
+                bytes[at] ^= 0x81
+            }
             fs::write(&path, &bytes).expect("writable");
             for flag in ["--json", "--check", "--pages"] {
                 let ran = ran(command(&["inspect", &text(&path), flag]).output().expect("it runs"));

@@ -1,6 +1,7 @@
 //! The engine: reads over the overlay and the tree, and what drives commits.
 
 use super::commit::{Commit, grown};
+use super::defrag::Defrag;
 use super::file::File;
 use super::format::{BUCKET_FLAG, Header, Meta, NO_FREELIST, encode_freelist, freelist_pages};
 use super::freelist::Freelist;
@@ -42,7 +43,8 @@ pub struct Bolt {
     pub(super) readers: BTreeMap<u64, Meta>,
     pub(super) pins: u64,
     creation: Option<Creation>,
-    pub(super) commit: Option<Commit>,
+    commit: Option<Commit>,
+    defrag: Option<Defrag>,
     overlay: [Overlay; Bucket::ALL.len()],
     batched: u64,
     overlay_bytes: u64,
@@ -158,6 +160,7 @@ impl Bolt {
             pins: 0,
             creation: None,
             commit: None,
+            defrag: None,
             overlay: Default::default(),
             batched: 0,
             overlay_bytes: 0,
@@ -275,6 +278,23 @@ impl Bolt {
         let mut readers: Vec<u64> = self.readers.values().map(|meta| meta.txid).collect();
         readers.sort_unstable();
         self.freelist.release(self.durable, &readers);
+    }
+
+    /// The dense file takes the old one's place, when it is durable and nobody reads the old one.
+    fn try_rename(&mut self, ops: &mut OpSink<'_>) {
+        if !self.readers.is_empty() || self.creation.is_some() {
+            return;
+        }
+        let Some(defrag) = &mut self.defrag else { return };
+        let Some(dense) = defrag.rename(&self.file, self.config.cache_bytes, ops) else { return };
+        let totals = Some(dense.totals).filter(|_| self.batched == 0);
+        self.file = dense.file;
+        (self.meta, self.buckets, self.len) = (dense.meta, dense.buckets, dense.len);
+        self.freelist = Freelist::new(self.config.freelist);
+        self.freelist_pages = dense.freelist_pages;
+        self.durable = dense.meta.txid;
+        self.totals.set(totals);
+        self.greatest = Default::default();
     }
 
     /// The new file on its way to its name. `true` when it has it.
@@ -398,6 +418,7 @@ impl Engine for Bolt {
     fn commit_batch(&mut self, ops: &mut OpSink<'_>) -> Result<(), BackendError> {
         assert!(self.commit.is_none(), "invariant: one commit at a time");
         assert!(!self.in_transaction, "invariant: a batch ends between transactions");
+        assert!(self.defrag.is_none(), "invariant: what is being copied into a new file does not change");
         if self.batched == 0 {
             return Ok(());
         }
@@ -430,6 +451,12 @@ impl Engine for Bolt {
             self.release();
             return Ok(Finished::Commit);
         }
+        if self.defrag.as_mut().is_some_and(|defrag| defrag.op_done(op)) {
+            self.defrag = None;
+            self.file.renamed();
+            return Ok(Finished::Defrag);
+        }
+        self.try_rename(ops);
         Ok(Finished::Nothing)
     }
 
@@ -449,12 +476,29 @@ impl Engine for Bolt {
         self.release();
     }
 
-    fn begin_defrag(&mut self, _ops: &mut OpSink<'_>) -> Result<(), BackendError> {
+    fn begin_defrag(&mut self, ops: &mut OpSink<'_>) -> Result<(), BackendError> {
+        assert!(
+            self.batched == 0 && self.commit.is_none(),
+            "invariant: a defragmentation begins with nothing to commit"
+        );
+        assert!(self.defrag.is_none(), "invariant: one defragmentation at a time");
+        self.defrag = Some(Defrag::begin(self, ops)?);
         Ok(())
     }
 
-    fn defrag_slice(&mut self, _max: usize, _ops: &mut OpSink<'_>) -> Result<bool, BackendError> {
-        Ok(true)
+    fn defrag_slice(&mut self, max: usize, ops: &mut OpSink<'_>) -> Result<bool, BackendError> {
+        let mut defrag = self.defrag.take().expect("invariant: a defragmentation was begun");
+        let copied = defrag.copy(self, max, ops);
+        self.defrag = Some(defrag);
+        self.try_rename(ops);
+        copied
+    }
+
+    fn abandon_defrag(&mut self, ops: &mut OpSink<'_>) {
+        if self.defrag.as_ref().is_some_and(Defrag::can_be_abandoned) {
+            let defrag = self.defrag.take().expect("invariant: it was just seen");
+            ops.remove(defrag.tmp());
+        }
     }
 
     fn renamed(&mut self, to: FileName) {
@@ -475,6 +519,8 @@ impl Engine for Bolt {
             pairs: self.totals.get().map_or(0, |totals| totals.bytes),
             free_pages: free,
             pending_pages: self.freelist.pending_count(),
+            freelist_work: self.freelist.work(),
+            freelist_work: self.freelist.work(),
             readers: self.readers.len() as u64,
             memory: self.overlay_bytes + self.file.memory() + self.freelist.bytes(),
         }

@@ -124,7 +124,8 @@ pub(super) fn hashes(paper: &mut Paper, hashes: &Hashes) {
         ("all buckets", hashes.hash, "as Maintenance.Hash: without the consistent index"),
         ("with it", hashes.snapshot_status, "as `etcdctl snapshot status`"),
     ];
-    let rows = rows.map(|(what, hash, of)| vec![what.to_owned(), hash.to_string(), format!("{hash:08x}"), of.to_owned()]);
+    let rows =
+        rows.map(|(what, hash, of)| vec![what.to_owned(), hash.to_string(), format!("{hash:08x}"), of.to_owned()]);
     paper.table(2, &rows, &[false, true, false, false]);
 }
 

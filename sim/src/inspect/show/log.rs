@@ -24,11 +24,5 @@ pub(super) fn records(paper: &mut Paper, records: &Rows<RecordRow>) {
 fn row(record: &RecordRow) -> Vec<String> {
     let number = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
     let kind = record.request.unwrap_or(record.kind);
-    vec![
-        record.offset.to_string(),
-        kind.to_owned(),
-        number(record.index),
-        number(record.term),
-        record.text.clone(),
-    ]
+    vec![record.offset.to_string(), kind.to_owned(), number(record.index), number(record.term), record.text.clone()]
 }

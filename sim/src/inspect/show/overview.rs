@@ -155,7 +155,8 @@ fn write_log(paper: &mut Paper, log: &LogReport, path: &str) {
     }
     paper.labelled("records", DIM, &format!("{}: {}", count(log.records), sum(&log.by_type)));
     if let Some(torn) = &log.torn {
-        let what = format!("{} bytes from byte {} of {}: {}", torn.bytes, torn.offset, below(&torn.file, path), torn.reason);
+        let what =
+            format!("{} bytes from byte {} of {}: {}", torn.bytes, torn.offset, below(&torn.file, path), torn.reason);
         paper.labelled("torn", WARN, &format!("{what}. A crash cut a write short; it was never acknowledged"));
     }
 }

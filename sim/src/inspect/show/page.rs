@@ -61,7 +61,8 @@ impl Drawing<'_> {
         }
         let blanks = " ".repeat(self.room.saturating_sub(display_width(&shown)));
         let at = at.map_or(String::new(), |at| at.to_string());
-        self.paper.unbroken(&format!("{} │ {shown}{blanks} │", paint(DIM, format!("{at:>width$}", width = GUTTER - 1))));
+        self.paper
+            .unbroken(&format!("{} │ {shown}{blanks} │", paint(DIM, format!("{at:>width$}", width = GUTTER - 1))));
     }
 
     fn head(&mut self, page: &PageReport) {
@@ -104,7 +105,8 @@ impl Drawing<'_> {
         self.rest(elements.left_out(), "elements");
         self.rule('├', '┤');
         for element in &elements.rows {
-            let text = if element.is_bucket { format!("{} {}", element.key, element.text) } else { element.text.clone() };
+            let text =
+                if element.is_bucket { format!("{} {}", element.key, element.text) } else { element.text.clone() };
             self.line(Some(element.key_at as u64), &text);
         }
         self.rest(elements.left_out(), "keys and values");
