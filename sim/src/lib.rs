@@ -14,7 +14,8 @@
 //!      │          └─► check::{raft, state, replay}   after every step, while it runs
 //!      ▼
 //!   judge      ├─► check::{linearizable, serializable}   what clients saw
-//!      │       └─► explain    why the leader switched, from the records' links
+//!      │       ├─► explain    why the leader switched, from the records' links
+//!      │       └─► figures    what became of the databases ──► plot (SVG and CSV)
 //!      ▼
 //!   report     the verdict as data ──► story (text) · `--json` · capsule (a file that replays) · sweep (many runs)
 //!      ▼
@@ -51,6 +52,7 @@ mod explain;
 mod figures;
 pub mod inspect;
 pub mod judge;
+pub mod plot;
 pub mod report;
 pub mod run;
 pub mod scenario;
