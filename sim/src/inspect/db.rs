@@ -135,13 +135,8 @@ pub(super) fn report(
     findings: &mut Findings,
 ) -> Result<DbReport, DiskError> {
     let read = Metas::read(&**disk, file)?;
-    let mut report = DbReport {
-        file: file.to_string(),
-        bytes: read.len,
-        sha256: None,
-        metas: metas(&read, file),
-        state: None,
-    };
+    let mut report =
+        DbReport { file: file.to_string(), bytes: read.len, sha256: None, metas: metas(&read, file), state: None };
     if kind == FileKind::SavedDb {
         let sha = sha256(&**disk, file, read.len)?;
         if sha.stored != sha.computed {

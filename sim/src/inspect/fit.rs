@@ -61,12 +61,7 @@ impl DiskRead for Below<'_> {
 }
 
 /// Tries what a start would try, without writing anything. `member` is the path of the member folder.
-pub(super) fn report(
-    disk: &dyn DiskRead,
-    member: &str,
-    db: Option<&DbReport>,
-    findings: &mut Findings,
-) -> FitReport {
+pub(super) fn report(disk: &dyn DiskRead, member: &str, db: Option<&DbReport>, findings: &mut Findings) -> FitReport {
     let mut fit = FitReport::default();
     match start(&Below { disk, member }, db, &mut fit) {
         Ok(()) => fit.starts = true,
@@ -119,10 +114,8 @@ fn recover(disk: &Below<'_>, config: &WalConfig, fit: &mut FitReport) -> Result<
     let counts = |term, index| marks.iter().any(|mark| (mark.term, mark.index) == (term, index));
     let newest = snap::load_newest(disk, counts).snapshot.map(|snapshot| snapshot.meta);
     fit.snapshot = newest.as_ref().map(|meta| meta.index);
-    let from = newest.map_or(walpb::Snapshot { index: 0, term: 0 }, |meta| walpb::Snapshot {
-        index: meta.index,
-        term: meta.term,
-    });
+    let from = newest
+        .map_or(walpb::Snapshot { index: 0, term: 0 }, |meta| walpb::Snapshot { index: meta.index, term: meta.term });
     // What recovery asks for would repair a torn tail; nobody does it.
     let (mut ops, mut next_id) = (Vec::new(), 0);
     let recovery = wal::recover(disk, config.clone(), from, &mut OpSink::new(&mut ops, &mut next_id));

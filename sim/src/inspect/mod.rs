@@ -233,12 +233,7 @@ pub enum InspectError {
 }
 
 /// Looks into a folder or a file. `path` has no slash at its end.
-pub fn inspect(
-    disk: Rc<dyn DiskRead>,
-    path: &str,
-    is_folder: bool,
-    asked: &Asked,
-) -> Result<Inspection, InspectError> {
+pub fn inspect(disk: Rc<dyn DiskRead>, path: &str, is_folder: bool, asked: &Asked) -> Result<Inspection, InspectError> {
     let (kind, found) = if is_folder {
         recognise::folder(&*disk, path)?
     } else {

@@ -18,17 +18,11 @@ pub(super) fn records(paper: &mut Paper, records: &Rows<RecordRow>) {
         paper.table(2, &rows, &[true, false, true, true, false]);
     }
     paper.blank();
-    left_out(paper, records, "records");
+    left_out(paper, records, ("record", "records"));
 }
 
 fn row(record: &RecordRow) -> Vec<String> {
     let number = |n: Option<u64>| n.map_or(String::new(), |n| n.to_string());
     let kind = record.request.unwrap_or(record.kind);
-    vec![
-        record.offset.to_string(),
-        kind.to_owned(),
-        number(record.index),
-        number(record.term),
-        record.text.clone(),
-    ]
+    vec![record.offset.to_string(), kind.to_owned(), number(record.index), number(record.term), record.text.clone()]
 }

@@ -2,7 +2,7 @@
 
 use crate::inspect::PageReport;
 use crate::story::paper::{DIM, Paper, paint};
-use crate::story::words::{bytes, count};
+use crate::story::words::{count, counted};
 use textwrap::core::display_width;
 
 /// Columns that the byte offsets take.
@@ -26,7 +26,7 @@ pub(super) fn page(paper: &mut Paper, page: &PageReport, width: usize) {
     drawing.free_numbers(page);
     if page.fault.is_none() && page.free_at < page.bytes {
         drawing.rule('├', '┤');
-        drawing.line(Some(page.free_at), &format!("unused: {}", bytes(page.bytes - page.free_at)));
+        drawing.line(Some(page.free_at), &format!("unused: {}", counted(page.bytes - page.free_at, "byte", "bytes")));
     }
     drawing.rule('└', '┘');
     let left_out = page.elements.as_ref().map_or(0, |rows| rows.left_out());
@@ -61,7 +61,8 @@ impl Drawing<'_> {
         }
         let blanks = " ".repeat(self.room.saturating_sub(display_width(&shown)));
         let at = at.map_or(String::new(), |at| at.to_string());
-        self.paper.unbroken(&format!("{} │ {shown}{blanks} │", paint(DIM, format!("{at:>width$}", width = GUTTER - 1))));
+        self.paper
+            .unbroken(&format!("{} │ {shown}{blanks} │", paint(DIM, format!("{at:>width$}", width = GUTTER - 1))));
     }
 
     fn head(&mut self, page: &PageReport) {
@@ -104,7 +105,8 @@ impl Drawing<'_> {
         self.rest(elements.left_out(), "elements");
         self.rule('├', '┤');
         for element in &elements.rows {
-            let text = if element.is_bucket { format!("{} {}", element.key, element.text) } else { element.text.clone() };
+            let text =
+                if element.is_bucket { format!("{} {}", element.key, element.text) } else { element.text.clone() };
             self.line(Some(element.key_at as u64), &text);
         }
         self.rest(elements.left_out(), "keys and values");
