@@ -23,9 +23,12 @@ pub fn text(seen: &Inspection, width: usize) -> String {
     paper.into_text()
 }
 
+/// Writes one part.
+type Part<'a> = Box<dyn Fn(&mut Paper) + 'a>;
+
 /// What was asked for, one part after another; the overview if nothing was.
 fn sections(paper: &mut Paper, seen: &Inspection, width: usize) {
-    let mut parts: Vec<Box<dyn Fn(&mut Paper) + '_>> = Vec::new();
+    let mut parts: Vec<Part<'_>> = Vec::new();
     if let Some(keys) = &seen.keys {
         parts.push(Box::new(|paper| lists::keys(paper, keys)));
     }
