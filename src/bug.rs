@@ -43,6 +43,9 @@ pub enum Bug {
     ChunkRestoreClobbers,
     /// A resumed compaction's hash covers only what was left to do (etcd #15919).
     InterruptedCompactHash,
+    /// Defragmentation copies into what an interrupted one left behind, so that rows deleted since then return
+    /// (etcd #11613).
+    DefragReusesTmp,
 }
 
 /// A row of the catalogue.
@@ -68,7 +71,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that is built.
-    pub const ALL: [Bug; 14] = [
+    pub const ALL: [Bug; 15] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -83,6 +86,7 @@ impl Bug {
         Bug::CompactLosesLatestRev,
         Bug::ChunkRestoreClobbers,
         Bug::InterruptedCompactHash,
+        Bug::DefragReusesTmp,
     ];
 
     /// The bug of that name.
@@ -231,6 +235,16 @@ impl Bug {
                 summary: "a resumed compaction's hash covers only its remainder: members disagree without corruption",
                 scenario: "scenarios/inconsistency/interrupted-compact-hash.toml",
                 check: "compaction-hash",
+                seeds_to_find: 1,
+            },
+            Bug::DefragReusesTmp => BugInfo {
+                name: "defrag-reuses-tmp",
+                issue: "etcd #11613",
+                versions: "< 3.4.4",
+                class: "inconsistency",
+                summary: "a defragmentation copies into the file that an interrupted one left, and deleted rows return",
+                scenario: "scenarios/inconsistency/defrag-reuses-tmp.toml",
+                check: "wal-replay-equals-backend",
                 seeds_to_find: 1,
             },
         }

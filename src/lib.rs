@@ -10,7 +10,7 @@
 //! ```text
 //!   what it is                              who imports whom (an arrow points at what is imported)
 //!
-//!   member/   the loops of a server         member ──┬──► apply ──► cluster ──► mvcc ──► backend
+//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
 //!   mvcc/     revisions, index, txn                  ├──► wal, snap ──► disk

@@ -189,6 +189,30 @@ fn a_cut_at_every_byte_gives_a_prefix_and_a_report() {
     }
 }
 
+/// A process that is killed leaves what its page writer had flushed: whole sectors, and then the zeros of the
+/// preallocation.
+#[test]
+fn zeros_from_any_sector_on_give_a_prefix_and_a_report() {
+    let segment_bytes = 16 << 10;
+    let mut log = Log::new(segment_bytes);
+    for index in 1..=40 {
+        let data = vec![index as u8; (index as usize * 37) % 450];
+        log.save(&[entry(1, index, data)], Some(state(1, index - 1)));
+    }
+    assert_eq!(log.wal.segments().len(), 1);
+    let key = prefixes(&log, segment_bytes);
+    let mut torn = 0;
+    for from in (512..log.wal.offset() as usize).step_by(512) {
+        let mut disk = log.disk.clone();
+        disk.file_mut(FIRST).unwrap()[from..].fill(0);
+        let recovery = reopen(&mut disk.clone(), segment_bytes, NONE).unwrap();
+        assert!((recovery.records as usize) < key.len() - 1, "zeros from {from}: something is missing");
+        torn += usize::from(recovery.torn.is_some());
+        check_prefix(&key, disk, segment_bytes, &format!("zeros from {from}"));
+    }
+    assert!(torn > 10, "few sectors begin with a frame");
+}
+
 #[test]
 fn a_changed_byte_anywhere_gives_a_prefix_or_an_error() {
     let (log, segment_bytes) = small_log();

@@ -46,6 +46,7 @@ compile_error!(
 pub mod capsule;
 pub mod check;
 pub mod cli;
+pub mod crash;
 mod explain;
 mod figures;
 pub mod inspect;

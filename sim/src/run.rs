@@ -50,6 +50,15 @@ thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
+/// What `work` brings, or the message of its panic, which is kept and not printed.
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    install_panic_hook();
+    let captured = CAPTURES.replace(true);
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    CAPTURES.set(captured);
+    result.map_err(|_| last_panic().unwrap_or_else(|| "a panic without a message".to_owned()))
+}
+
 /// The message of the last panic on this thread, with its place.
 pub(crate) fn last_panic() -> Option<String> {
     LAST_PANIC.take()

@@ -158,6 +158,8 @@ impl Engine for Memory {
 
     fn renamed(&mut self, _to: FileName) {}
 
+    fn abandon_defrag(&mut self, _ops: &mut OpSink<'_>) {}
+
     fn hash(&self) -> u64 {
         self.hash
     }

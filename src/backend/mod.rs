@@ -85,10 +85,17 @@ pub trait Engine: std::fmt::Debug {
 
     /// Copies about `max` bytes more. `true` when nothing is left to copy (the file has yet to become durable and to
     /// get its name).
+    ///
+    /// It waits for the images that are being read: the file takes its name when the last of them has ended, with the
+    /// next finished operation or the next call of this.
     fn defrag_slice(&mut self, max: usize, ops: &mut OpSink<'_>) -> Result<bool, BackendError>;
 
     /// The owner has issued a rename of the engine's file.
     fn renamed(&mut self, to: FileName);
+
+    /// Gives a defragmentation up and removes the new file. Does nothing when there is none, or when the new file is
+    /// already taking the old one's name.
+    fn abandon_defrag(&mut self, ops: &mut OpSink<'_>);
 
     /// A hash of all pairs of all buckets, the same whatever order they were written in.
     fn hash(&self) -> u64;
@@ -124,16 +131,20 @@ pub struct Image {
 /// Figures of an engine. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stats {
-    /// Of the file (etcd's `mvcc_db_total_size_in_bytes`). For an engine without one: of keys and values.
+    /// Of the file up to its high-water mark (etcd's `mvcc_db_total_size_in_bytes`). For an engine without one: of keys
+    /// and values.
     pub size: u64,
     /// Of what is not free in it (`mvcc_db_total_size_in_use_in_bytes`).
     pub in_use: u64,
-    /// Of keys and values.
+    /// Of keys and values. 0 while an engine has not yet had a reason to look at all of them.
     pub pairs: u64,
     /// Pages that may be reused.
     pub free_pages: u64,
     /// Pages that will be free once no reader and no older meta page needs them.
     pub pending_pages: u64,
+    /// Ids or runs of free pages that were looked at or moved since the start: what a cost table charges for finding
+    /// pages.
+    pub freelist_work: u64,
     /// Images that are being read: each pins its pages.
     pub readers: u64,
     /// What the engine holds in memory besides its file: batch, page cache, freelist.

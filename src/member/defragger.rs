@@ -81,7 +81,8 @@ impl Member {
                 return;
             }
         }
-        if self.defragger.stage == Stage::Copying && now.mono >= self.defragger.next_at {
+        // With nothing left to copy, it still waits for the images that are being read of the old file.
+        if self.copying() && now.mono >= self.defragger.next_at {
             self.copy_slice(now, fx);
         }
     }

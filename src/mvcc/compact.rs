@@ -38,8 +38,8 @@ pub(super) const FINISHED: &[u8] = b"finishedCompactRev";
 pub struct Compacted {
     /// The oldest revision that is still readable.
     pub revision: i64,
-    /// Hash of the records up to `revision` that it left, to compare members by: what [`Store::hash_kv`] gives for
-    /// `revision`. It does not depend on whether the compaction was interrupted.
+    /// Hash of the records up to `revision` that it left, to compare members by: what [`Store::hash_kv`] then gives for
+    /// that revision. An interruption does not change it.
     pub hash: u32,
 }
 

@@ -83,3 +83,106 @@ impl Index {
         keys.map(|(key, key_index)| (&**key, key_index))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{bytes, number, revision, revisions, table};
+    use super::*;
+    use serde_json::Value;
+
+    fn index(puts: &[&str]) -> Index {
+        let mut index = Index::default();
+        for (main, key) in (1..).zip(puts) {
+            index.put(key.as_bytes(), Revision { main, sub: 0 });
+        }
+        index
+    }
+
+    /// The keys of the history that etcd's own tests use, by the main revision at which they were put.
+    const PUTS: [&str; 6] = ["foo", "foo1", "foo2", "foo2", "foo1", "foo"];
+
+    /// Keys and revisions up to a limit, and how many there are; without `whole`, no more are counted than returned.
+    fn revisions_of(index: &Index, row: &Value, key: &str, end: &str, limit: &str, at: i64, whole: bool) -> Found {
+        let key = bytes(&row[key]).unwrap_or_default();
+        let limit = match number(row, limit) {
+            0 => usize::MAX,
+            limit => usize::try_from(limit).expect("limits are not negative"),
+        };
+        let only = [&key[..], &[0]].concat();
+        let end = bytes(&row[end]).unwrap_or(only);
+        let found: Vec<_> = index.range(&key, Some(&end), at).take(if whole { usize::MAX } else { limit }).collect();
+        let count = found.len() as i64;
+        let (keys, revisions) = found.into_iter().take(limit).map(|(key, change)| (key.to_vec(), change.at)).unzip();
+        Found { keys, revisions, count }
+    }
+
+    struct Found {
+        keys: Vec<Vec<u8>>,
+        revisions: Vec<Revision>,
+        count: i64,
+    }
+
+    #[test]
+    fn get_agrees_with_etcds_table() {
+        let mut index = Index::default();
+        index.put(b"foo", Revision { main: 2, sub: 0 });
+        index.put(b"foo", Revision { main: 4, sub: 0 });
+        assert!(index.tombstone(b"foo", Revision { main: 6, sub: 0 }));
+        for row in table("TestIndexGet") {
+            let wanted = row["werr"].is_null().then(|| {
+                let create_revision = revision(&row["wcreated"]).main;
+                Change { at: revision(&row["wrev"]), create_revision, version: number(&row, "wver") }
+            });
+            assert_eq!(index.get(b"foo", number(&row, "rev")), wanted, "{row}");
+        }
+    }
+
+    #[test]
+    fn range_agrees_with_etcds_table() {
+        let index = index(&PUTS[..3]);
+        for row in table("TestIndexRange") {
+            let whole = row["withTotalCount"].as_bool().expect("withTotalCount is yes or no");
+            let found = revisions_of(&index, &row, "rangeStart", "rangeEnd", "rangeLimit", 3, whole);
+            let keys = row["expectKeys"].as_array().into_iter().flatten().filter_map(bytes);
+            assert_eq!(found.keys, keys.collect::<Vec<_>>(), "{row}");
+            assert_eq!(found.revisions, revisions(&row["expectRevisions"]), "{row}");
+            assert_eq!(found.count, number(&row, "expectTotalCount"), "{row}");
+        }
+    }
+
+    #[test]
+    fn revisions_agree_with_etcds_tables() {
+        let index = index(&PUTS);
+        for (name, count) in [("TestIndexRevision", "wcounts"), ("TestIndexRevisionsWithTotalCount", "wtotal")] {
+            for row in table(name) {
+                // The older table always counts all.
+                let whole = row["withTotalCount"].as_bool().unwrap_or(true);
+                let found = revisions_of(&index, &row, "key", "end", "limit", number(&row, "atRev"), whole);
+                assert_eq!(found.revisions, revisions(&row["wrevs"]), "{name}: {row}");
+                assert_eq!(found.count, number(&row, count), "{name}: {row}");
+            }
+        }
+    }
+
+    #[test]
+    fn changes_since_come_in_order_of_their_revisions() {
+        let index = index(&PUTS);
+        let mains = |from: &[u8], to: Option<&[u8]>, since| -> Vec<i64> {
+            index.range_since(from, to, since).iter().map(|at| at.main).collect()
+        };
+        assert_eq!(mains(b"", None, 1), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(mains(b"foo1", Some(b"fop"), 3), [3, 4, 5]);
+        assert_eq!(mains(b"foo2", Some(b"foo1"), 1), [0; 0]);
+    }
+
+    #[test]
+    fn a_key_of_which_nothing_is_left_is_forgotten() {
+        let mut index = index(&["a", "b"]);
+        assert!(index.tombstone(b"a", Revision { main: 3, sub: 0 }));
+        assert!(!index.tombstone(b"a", Revision { main: 4, sub: 0 }));
+        assert_eq!(index.compact(b"a", 2), Some(Revision { main: 1, sub: 0 }));
+        assert_eq!(index.compact(b"a", 3), None);
+        assert_eq!(index.compact(b"b", 3), Some(Revision { main: 2, sub: 0 }));
+        assert_eq!(index.keys.len(), 1);
+    }
+}

@@ -228,3 +228,135 @@ impl PartialEq for Revs {
 }
 
 impl Eq for Revs {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{number, revision, revisions, table};
+    use super::*;
+
+    fn at(main: i64, sub: i64) -> Revision {
+        Revision { main, sub }
+    }
+
+    /// The history of etcd's own tests: three lives, the last tombstone at 16.
+    fn history() -> KeyIndex {
+        let mut key_index = KeyIndex::default();
+        for [first, second, tombstone] in
+            [[at(2, 0), at(4, 0), at(6, 0)], [at(8, 0), at(10, 0), at(12, 0)], [at(14, 0), at(15, 1), at(16, 0)]]
+        {
+            key_index.put(first);
+            key_index.put(second);
+            assert!(key_index.tombstone(tombstone));
+        }
+        key_index
+    }
+
+    fn compacted(revision: i64) -> KeyIndex {
+        let mut key_index = history();
+        key_index.compact(revision);
+        key_index
+    }
+
+    fn since(key_index: &KeyIndex, main: i64) -> Vec<Revision> {
+        let mut revisions = Vec::new();
+        key_index.since(main, &mut revisions);
+        revisions
+    }
+
+    #[test]
+    fn get_agrees_with_etcds_table() {
+        for row in table("TestKeyIndexGet") {
+            let found = compacted(4).get(number(&row, "rev"));
+            let wanted = row["werr"].is_null().then(|| {
+                let create_revision = revision(&row["wcreat"]).main;
+                Change { at: revision(&row["wmod"]), create_revision, version: number(&row, "wver") }
+            });
+            assert_eq!(found, wanted, "{row}");
+        }
+    }
+
+    #[test]
+    fn since_agrees_with_etcds_table() {
+        for row in table("TestKeyIndexSince") {
+            assert_eq!(since(&compacted(4), number(&row, "rev")), revisions(&row["wrevs"]), "{row}");
+        }
+    }
+
+    #[test]
+    fn find_generation_agrees_with_etcds_table() {
+        for row in table("TestKeyIndexFindGeneration") {
+            let key_index = history();
+            let found = key_index.find_generation(number(&row, "rev"));
+            let wanted = row.get("wg").map(|wanted| Generation {
+                created: revision(&wanted["created"]).main,
+                ver: number(wanted, "ver"),
+                revs: Revs::Many(revisions(&wanted["revs"])),
+            });
+            assert_eq!(found, wanted.as_ref(), "{row}");
+        }
+    }
+
+    #[test]
+    fn walk_agrees_with_etcds_table() {
+        let generation = history().ended.swap_remove(0);
+        // The table's rows ask for the newest revision up to 6, 5, 4 …
+        for (row, at) in table("TestGenerationWalk").iter().zip((0..=6).rev()) {
+            let found = generation.walk(at).map_or(-1, |n| n as i64);
+            assert_eq!(found, number(row, "wi"), "{row} at {at}");
+        }
+    }
+
+    #[test]
+    fn compactions_leave_the_same_in_whatever_steps_they_come() {
+        let mut continuous = history();
+        for revision in 0..=17 {
+            let kept = continuous.compact(revision);
+            let mut once = history();
+            assert_eq!(kept, once.get(revision).map(|change| change.at), "the newest up to {revision} if it lives");
+            assert_eq!(kept, once.compact(revision));
+            assert_eq!(continuous, once, "at {revision}");
+            (revision..=17).for_each(|at| assert_eq!(once.get(at), history().get(at), "{revision}, {at}"));
+            assert_eq!(since(&once, revision + 1), since(&history(), revision + 1));
+            let first = since(&once, 0).first().copied();
+            assert_eq!(first, kept.or_else(|| since(&history(), revision + 1).first().copied()), "nothing else stays");
+            assert_eq!(once.is_empty(), revision >= 16);
+        }
+    }
+
+    #[test]
+    fn compacting_past_the_last_put_keeps_it() {
+        let mut key_index = compacted(16);
+        assert_eq!(key_index.put(at(20, 0)), Change { at: at(20, 0), create_revision: 20, version: 1 });
+        assert_eq!(key_index.put(at(21, 3)), Change { at: at(21, 3), create_revision: 20, version: 2 });
+        assert_eq!(key_index.compact(100), Some(at(21, 3)));
+        assert_eq!(key_index.get(100).map(|change| change.version), Some(2));
+    }
+
+    #[test]
+    fn a_lone_tombstone_is_known_until_it_is_compacted() {
+        let mut key_index = KeyIndex::default();
+        key_index.restore_tombstone(at(16, 0)).unwrap();
+        assert!((15..=20).all(|at| key_index.get(at).is_none()));
+        assert!(!key_index.tombstone(at(17, 0)), "what does not live cannot be deleted");
+        key_index.put(at(17, 0));
+        key_index.put(at(18, 0));
+        assert_eq!(since(&key_index, 16), [at(16, 0), at(17, 0), at(18, 0)]);
+        assert_eq!(key_index.compact(17), Some(at(17, 0)));
+        assert_eq!(since(&key_index, 0), [at(17, 0), at(18, 0)]);
+    }
+
+    #[test]
+    fn only_the_last_change_of_a_transaction_is_named() {
+        let mut key_index = KeyIndex::default();
+        key_index.put(at(2, 0));
+        key_index.tombstone(at(2, 1));
+        key_index.put(at(2, 2));
+        assert_eq!(since(&key_index, 0), [at(2, 2)]);
+        assert_eq!(key_index.get(2), Some(Change { at: at(2, 2), create_revision: 2, version: 1 }));
+    }
+
+    #[test]
+    fn a_key_takes_little_memory() {
+        assert_eq!(size_of::<KeyIndex>(), 64, "besides its own bytes, if it has one revision");
+    }
+}

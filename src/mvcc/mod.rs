@@ -187,3 +187,47 @@ impl Store {
         WriteTxn::begin(self, entry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Reading etcd's own tables, where they are at hand: the folder `tables` in the one that `SEEDBED_PEERS` names
+    //! (`../shared/peers` if it is not set).
+
+    use super::Revision;
+    use serde_json::Value;
+    use std::path::PathBuf;
+
+    /// The rows of a table; none, and a word about it, if it is not there.
+    pub(super) fn table(name: &str) -> Vec<Value> {
+        let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/peers").into();
+        let peers: PathBuf = std::env::var_os("SEEDBED_PEERS").unwrap_or_else(beside).into();
+        let path = peers.join("tables").join(name).with_extension("jsonl");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            println!("skipped: no {} (SEEDBED_PEERS names another folder)", path.display());
+            return Vec::new();
+        };
+        let rows = text.lines().filter(|line| !line.trim().is_empty());
+        rows.map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}: {line}"))).collect()
+    }
+
+    /// A number; 0 if the column is absent.
+    pub(super) fn number(row: &Value, column: &str) -> i64 {
+        row[column].as_i64().unwrap_or(0)
+    }
+
+    /// Bytes; `None` if the column is absent.
+    pub(super) fn bytes(value: &Value) -> Option<Vec<u8>> {
+        let text = value.get("bytes")?.as_str().expect("bytes are hexadecimal");
+        let pairs = (0..text.len()).step_by(2).map(|n| u8::from_str_radix(&text[n..n + 2], 16));
+        Some(pairs.collect::<Result<_, _>>().expect("bytes are hexadecimal"))
+    }
+
+    pub(super) fn revision(value: &Value) -> Revision {
+        Revision { main: number(value, "Main"), sub: number(value, "Sub") }
+    }
+
+    /// Revisions; none if the column is absent.
+    pub(super) fn revisions(value: &Value) -> Vec<Revision> {
+        value.as_array().into_iter().flatten().map(revision).collect()
+    }
+}

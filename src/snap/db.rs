@@ -9,8 +9,8 @@
 //!                                                        └────────── (rename) member/snap/db ◀────┘ apply
 //! ```
 //!
-//! The order binds. The name comes after the bytes, as for a `.snap` file. The `.snap` file that tells of the index
-//! comes after the name: from then on a restart may find its own database older than the snapshot, and needs this one
+//! The order binds. The name comes after the bytes, as for a `.snap` file. The log's record of the snapshot
+//! comes after both names: from then on a restart may find its own database older than the snapshot, and needs this one
 //! ([`find`]). Only when it has become the database (or that is durable at a later index) may it go: etcd removed
 //! what was older than the newest snapshot *received*, and a member that was slow to apply the one before then could not
 //! start (etcd #18055).
@@ -64,7 +64,7 @@ impl SnapDb {
         ops.sync(&self.tmp)
     }
 
-    /// Gives the file its name. Returns the operation to wait for before a `.snap` file may tell of the index.
+    /// Gives the file its name. Returns the operation to wait for before the log may tell of the index.
     pub fn publish(self, ops: &mut OpSink<'_>) -> OpId {
         ops.rename(&self.tmp, &file_name(self.index));
         ops.sync_dir(&DIR.into())

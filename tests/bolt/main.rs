@@ -1,4 +1,5 @@
-//! The bolt engine over a perfect disk: against a map, through commits, restarts, cuts, images and defragmentation.
+//! The bolt engine over a perfect disk: against a map, through commits, cuts, images and defragmentation.
 
+mod cases;
 mod model;
 mod rig;

@@ -1,10 +1,11 @@
 //! The engine does what a map does, whatever is written, committed, restarted or cut off.
 
-use crate::rig::{Rig, check, disk_with};
+use crate::rig::{FILE, Rig, check, disk_with};
 use bytes::Bytes;
 use proptest::prelude::*;
-use seedbed::backend::{BoltConfig, Bucket, Engine, FreelistKind, Memory};
+use seedbed::backend::{BoltConfig, Bucket, Engine, Finished, FreelistKind, Image, Memory};
 use std::collections::BTreeMap;
+use std::mem;
 
 type Model = BTreeMap<(Bucket, Bytes), Bytes>;
 
@@ -33,7 +34,14 @@ enum Step {
     Commit,
     /// Begins a commit and does only so many operations of it before going on.
     Begin(usize),
-    Restart,
+    Cut,
+    BeginImage,
+    EndImage,
+    /// May be cut off after so many operations behind the last slice.
+    Defrag {
+        slice: usize,
+        cut: Option<usize>,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,7 +55,10 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(bucket, from, keys, bytes)| Step::PutRun { bucket, from, keys, bytes }),
         3 => Just(Step::Commit),
         2 => (0..6usize).prop_map(Step::Begin),
-        1 => Just(Step::Restart),
+        2 => Just(Step::Cut),
+        1 => Just(Step::BeginImage),
+        1 => Just(Step::EndImage),
+        1 => (1..5000usize, prop::option::of(0..9usize)).prop_map(|(slice, cut)| Step::Defrag { slice, cut }),
     ]
 }
 
@@ -109,67 +120,151 @@ fn hash(model: &Model) -> u64 {
     memory.hash()
 }
 
-/// Does the steps and compares after each. Returns what is left.
-fn run(mut rig: Rig, steps: &[Step]) -> (Rig, Model) {
-    let (mut model, mut durable) = (Model::new(), Model::new());
-    for (n, step) in steps.iter().enumerate() {
-        match step {
-            Step::Commit => {
-                rig.settle();
-                if rig.bolt.batched() > 0 {
-                    rig.commit();
-                }
-                durable = model.clone();
-                check(&rig.disk);
-            }
-            Step::Begin(count) => {
-                rig.settle();
-                durable = model.clone();
-                rig.begin_commit();
-                (0..*count).for_each(|_| drop((!rig.ops.is_empty()).then(|| rig.one())));
-            }
-            Step::Restart => {
-                rig.settle();
-                if rig.bolt.batched() > 0 {
-                    rig.restart();
-                    let found = rig.pairs();
-                    model = found.iter().map(|(bucket, key, value)| ((*bucket, key.clone()), value.clone())).collect();
-                    assert!(found == flat(&model));
-                } else {
-                    rig.restart();
-                }
-                durable = model.clone();
-            }
-            write => {
-                let edits = edits(n, write);
-                apply(&mut model, &edits);
-                rig.write(edits);
+/// An engine, what it should hold, and what its file should hold.
+struct Run {
+    rig: Rig,
+    model: Model,
+    /// What the last durable commit holds, and the one that is out.
+    durable: Model,
+    committing: Option<Model>,
+    images: Vec<(Image, Model)>,
+}
+
+impl Run {
+    fn new(config: BoltConfig) -> Run {
+        let rig = Rig::creating(config);
+        Run { rig, model: Model::new(), durable: Model::new(), committing: None, images: Vec::new() }
+    }
+
+    fn operations(&mut self, count: usize) {
+        for _ in 0..count {
+            if !self.rig.ops.is_empty() && self.rig.one() == Finished::Commit {
+                self.durable = self.committing.take().expect("a commit was out");
             }
         }
-        assert_eq!(rig.pairs(), flat(&model), "after step {n}, {step:?}");
-        assert_eq!(rig.bolt.hash(), hash(&model), "after step {n}, {step:?}");
     }
-    drop(durable);
-    (rig, model)
+
+    fn settle(&mut self) {
+        while !self.rig.ops.is_empty() {
+            self.operations(1);
+        }
+        assert!(self.committing.is_none());
+    }
+
+    fn begin_commit(&mut self) {
+        self.settle();
+        if self.rig.bolt.batched() > 0 {
+            self.committing = Some(self.model.clone());
+            self.rig.begin_commit();
+        }
+    }
+
+    /// The power goes: what was asked for and not done is lost, and so is what was never asked for.
+    fn cut(&mut self) {
+        self.images.clear();
+        let config = self.rig.config;
+        let disk = self.rig.disk.get().clone();
+        if disk.file(FILE).is_err() {
+            *self = Run::new(config);
+            return;
+        }
+        self.rig = Rig::start(disk, config).expect("a legal file opens");
+        let found = self.rig.pairs();
+        let after = self.committing.take().filter(|committing| found == flat(committing));
+        self.durable = after.unwrap_or_else(|| mem::take(&mut self.durable));
+        assert_eq!(found, flat(&self.durable), "the tree before the cut commit, or after");
+        self.model = self.durable.clone();
+    }
+
+    fn end_image(&mut self) {
+        if let Some((mut image, model)) = self.images.pop() {
+            let other = Rig::start(disk_with(self.rig.read(&mut image, 3000)), self.rig.config);
+            assert_eq!(other.expect("an image is a file").pairs(), flat(&model));
+            self.rig.bolt.end_image(image);
+        }
+    }
+
+    fn defrag(&mut self, slice: usize, cut: Option<usize>) {
+        self.begin_commit();
+        self.settle();
+        while !self.images.is_empty() {
+            self.end_image();
+        }
+        self.rig.begin_defrag();
+        while !self.rig.defrag_slice(slice) {
+            self.operations(1);
+        }
+        if let Some(operations) = cut {
+            self.operations(operations);
+            self.cut();
+            return;
+        }
+        assert_eq!(self.rig.settle(), [Finished::Defrag]);
+        check(&self.rig.disk);
+        assert_eq!(self.rig.bolt.stats().free_pages, 0);
+    }
+
+    fn step(&mut self, n: usize, step: &Step) {
+        match step {
+            Step::Commit => {
+                self.begin_commit();
+                self.settle();
+                check(&self.rig.disk);
+            }
+            Step::Begin(operations) => {
+                self.begin_commit();
+                self.operations(*operations);
+            }
+            Step::Cut => self.cut(),
+            Step::BeginImage => {
+                let model = self.committing.as_ref().unwrap_or(&self.durable).clone();
+                self.images.push((self.rig.bolt.begin_image(), model));
+            }
+            Step::EndImage => self.end_image(),
+            Step::Defrag { slice, cut } => self.defrag(*slice, *cut),
+            write => {
+                let edits = edits(n, write);
+                apply(&mut self.model, &edits);
+                self.rig.write(edits);
+            }
+        }
+        assert_eq!(self.rig.pairs(), flat(&self.model), "after step {n}, {step:?}");
+        assert_eq!(self.rig.bolt.hash(), hash(&self.model), "after step {n}, {step:?}");
+        for (bucket, key, value) in flat(&self.model).into_iter().skip(n).step_by(50) {
+            assert_eq!(self.rig.bolt.get(bucket, &key).expect("a sound file"), Some(value));
+        }
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_is_a_map(config in config(), steps in prop::collection::vec(step(), 1..40)) {
-        run(Rig::creating(config), &steps);
+    fn it_is_a_map_through_commits_cuts_images_and_defragmentation(
+        config in config(), steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let mut run = Run::new(config);
+        steps.iter().enumerate().for_each(|(n, step)| run.step(n, step));
+        run.begin_commit();
+        run.settle();
+        check(&run.rig.disk);
     }
-}
 
-#[test]
-fn smoke() {
-    let mut rig = Rig::new(BoltConfig::default());
-    rig.write((0..2000).map(|n| (Bucket::Key, key(n), Some(value(1, 256)))));
-    rig.commit();
-    rig.restart();
-    assert_eq!(rig.pairs().len(), 2000);
-    let image = rig.image(10_000);
-    let other = Rig::start(disk_with(image), BoltConfig::default()).expect("an image is a file");
-    assert_eq!(other.pairs(), rig.pairs());
+    #[test]
+    fn a_range_is_a_maps_range(
+        config in config(), steps in prop::collection::vec(step(), 1..20), from in 0..500u16, to in 0..500u16, max in 0..50usize,
+    ) {
+        let mut run = Run::new(config);
+        steps.iter().enumerate().for_each(|(n, step)| run.step(n, step));
+        let (from, to) = (key(from), key(to));
+        let mut found = Vec::new();
+        let visit = &mut |key: &[u8], value: &Bytes| {
+            found.push((Bucket::Key, Bytes::copy_from_slice(key), value.clone()));
+            found.len() <= max
+        };
+        run.rig.bolt.range(Bucket::Key, &from, Some(&to), visit).expect("a sound file");
+        let inside = |pair: &(Bucket, Bytes, Bytes)| pair.0 == Bucket::Key && from <= pair.1 && pair.1 < to;
+        let expected: Vec<_> = flat(&run.model).into_iter().filter(inside).take(max + 1).collect();
+        prop_assert_eq!(found, expected);
+    }
 }

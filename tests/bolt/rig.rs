@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use seedbed::backend::bolt::Bolt;
-use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine, Finished};
+use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image};
 use seedbed::disk::{Action, DiskOp, OpSink};
 use seedbed::disk_mem::{MemDisk, SharedMemDisk};
 
@@ -87,8 +87,31 @@ impl Rig {
         assert!(!self.bolt.committing());
     }
 
-    pub(crate) fn sink(&mut self) -> (&mut Bolt, OpSink<'_>) {
-        (&mut self.bolt, OpSink::new(&mut self.ops, &mut self.next))
+    pub(crate) fn begin_defrag(&mut self) {
+        self.bolt.begin_defrag(&mut OpSink::new(&mut self.ops, &mut self.next)).expect("a sound file");
+    }
+
+    pub(crate) fn defrag_slice(&mut self, max: usize) -> bool {
+        self.bolt.defrag_slice(max, &mut OpSink::new(&mut self.ops, &mut self.next)).expect("a sound file")
+    }
+
+    pub(crate) fn abandon_defrag(&mut self) {
+        self.bolt.abandon_defrag(&mut OpSink::new(&mut self.ops, &mut self.next));
+    }
+
+    /// A commit of a file that may be damaged.
+    pub(crate) fn try_commit(&mut self) -> Result<(), BackendError> {
+        self.bolt.commit_batch(&mut OpSink::new(&mut self.ops, &mut self.next))?;
+        self.settle();
+        Ok(())
+    }
+
+    /// A defragmentation of a file that may be damaged.
+    pub(crate) fn try_defrag(&mut self) -> Result<(), BackendError> {
+        self.bolt.begin_defrag(&mut OpSink::new(&mut self.ops, &mut self.next))?;
+        while !self.bolt.defrag_slice(1 << 20, &mut OpSink::new(&mut self.ops, &mut self.next))? {}
+        self.settle();
+        Ok(())
     }
 
     /// All pairs.
@@ -104,15 +127,13 @@ impl Rig {
         pairs
     }
 
-    /// A whole image.
-    pub(crate) fn image(&mut self, chunk: usize) -> Vec<u8> {
-        let mut image = self.bolt.begin_image();
-        let (mut all, size) = (Vec::new(), image.size);
-        while let Some(chunk) = self.bolt.image_chunk(&mut image, chunk).expect("a sound file") {
+    /// The rest of an image.
+    pub(crate) fn read(&self, image: &mut Image, chunk: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.bolt.image_chunk(image, chunk).expect("a sound file") {
             all.extend(chunk);
         }
-        self.bolt.end_image(image);
-        assert_eq!(all.len() as u64, size);
+        assert_eq!(image.offset, image.size);
         all
     }
 }

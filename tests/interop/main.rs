@@ -20,8 +20,9 @@ fn workload() -> Vec<Request> {
         let (key, value) = (format!("k{:02}", n % 17), format!("value-{n}-{}", "x".repeat(n * 7 % 300)));
         Request::Put(PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() })
     };
-    let delete =
-        |key: &'static str| Request::DeleteRange(DeleteRangeRequest { key: key.into(), ..DeleteRangeRequest::default() });
+    let delete = |key: &'static str| {
+        Request::DeleteRange(DeleteRangeRequest { key: key.into(), ..DeleteRangeRequest::default() })
+    };
     let mut requests: Vec<Request> = (0..30).map(put).collect();
     requests.push(delete("k03"));
     requests.push(Request::DeleteRange(DeleteRangeRequest {
@@ -113,7 +114,11 @@ fn seedbed_goes_on_where_etcd_stopped_or_was_killed() {
         let (revision, keys) = (etcd.revision(), etcd.keys_at(etcd.revision()));
         let first = 20;
         let hashes: Vec<_> = (first..=revision).map(|revision| etcd.hash_kv(revision)).collect();
-        if kill { etcd.kill() } else { etcd.stop() }
+        if kill {
+            etcd.kill()
+        } else {
+            etcd.stop()
+        }
 
         let mut cluster = Cluster::take_over(&etcd, &folder);
         cluster.wait_for_leader();

@@ -42,11 +42,7 @@ impl Tools {
         let file = file.to_str().expect("a path in UTF-8");
         let json = etcdctl(&["snapshot", "status", file, "-w", "json"]);
         let number = |key: &str| json[key].as_i64().expect("a number");
-        Status {
-            hash: number("hash") as u32,
-            revision: number("revision"),
-            total_size: number("totalSize") as u64,
-        }
+        Status { hash: number("hash") as u32, revision: number("revision"), total_size: number("totalSize") as u64 }
     }
 
     pub(crate) fn snapshot_restore(&self, file: &Path, to: &Path, cluster: &Cluster) {

@@ -5,6 +5,7 @@
 //! sweep    many seeds of many scenarios                bugs    the historical bugs that can be switched on
 //! replay   a failed run again, from its capsule        check   histories that were recorded elsewhere
 //! inspect  what is in etcd's files
+//! crash    power cuts at every disk operation
 //! ```
 //!
 //! Three habits hold for all of them. What was asked for goes to stdout, and everything about the asking (progress,
@@ -17,6 +18,7 @@
 
 mod bugs;
 pub mod check;
+mod crash;
 mod input;
 mod inspect;
 mod keep_data;
@@ -73,6 +75,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     List(list::ListArgs),
     Bugs(bugs::BugsArgs),
+    Crash(crash::CrashArgs),
     /// Judge histories that were recorded elsewhere: Jepsen logs, EDN
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::List(args) => list::run(&args),
         Command::Bugs(args) => bugs::run(&args),
+        Command::Crash(args) => crash::run(&args),
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(&args),
     }));

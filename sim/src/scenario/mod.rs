@@ -68,7 +68,7 @@ mod shape;
 mod tests;
 mod trigger;
 mod units;
-mod vocabulary;
+pub(crate) mod vocabulary;
 mod workload;
 
 pub use action::Action;
@@ -85,7 +85,7 @@ pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
 pub use workload::{Endpoints, Mix, Workload, WorkloadKind};
 
-use vocabulary::vocabulary;
+pub(crate) use vocabulary::vocabulary;
 
 /// A scenario, resolved: one arm, with everything drawn that the file leaves to the seed.
 #[derive(Clone, Debug, PartialEq)]

@@ -57,10 +57,10 @@ macro_rules! vocabulary {
         }
     };
 }
-pub(super) use vocabulary;
+pub(crate) use vocabulary;
 
 /// Reads a string that `find` must know. The error carries its hint after a line break (see `Problem::from_toml`).
-pub(super) fn word<'de, D: Deserializer<'de>, T>(
+pub(crate) fn word<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     what: &'static str,
     known: &[&str],

@@ -1,17 +1,18 @@
 //! A transaction's pages become durable: data, sync, meta, sync.
 //!
 //! The steps follow one another as disk operations are reported done; nothing waits. While the file itself is being
-//! created the first commit is held back. The file grows by an eighth of what it needs (at least [`GROW_MIN`], at most
-//! [`GROW_MAX`] bytes), so that its tail is never more than that, and it is not extended with every commit. (bbolt doubles a
-//! small file and adds 16 MiB to a larger one: up to twice what is used.)
+//! created the first commit is held back.
+//!
+//! The file grows by an eighth of what it needs, in units of 32 KiB and by 16 MiB at most: its unused tail stays short,
+//! and it is not extended with every commit. (bbolt doubles a small file: up to twice what is used.)
 
 use super::file::File;
 use super::format::Meta;
 use crate::disk::{FileName, OpId, OpSink};
 use bytes::{Bytes, BytesMut};
 
-/// The least growth of a file, and the unit of its length, in bytes.
-const GROW_MIN: u64 = 32 << 10;
+/// The unit of a file's length, in bytes.
+const GROW_UNIT: u64 = 32 << 10;
 /// The greatest growth, in bytes.
 const GROW_MAX: u64 = 16 << 20;
 /// Adjacent pages are written together up to so many bytes.
@@ -93,7 +94,7 @@ pub(super) fn write_pages(file: &FileName, pages: &[(u64, Bytes)], page_size: us
 
 /// The length that a file gets when it must hold `needed` bytes.
 pub(super) fn grown(needed: u64) -> u64 {
-    (needed + (needed / 8).clamp(GROW_MIN / 2, GROW_MAX)).next_multiple_of(GROW_MIN)
+    (needed + (needed / 8).clamp(GROW_UNIT / 2, GROW_MAX)).next_multiple_of(GROW_UNIT)
 }
 
 #[cfg(test)]
@@ -121,7 +122,7 @@ mod tests {
     fn growth_is_an_eighth() {
         assert_eq!(
             [1, 20 << 10, 1 << 20, 1 << 30].map(grown),
-            [32 << 10, 64 << 10, 1184 << 10, (1 << 30) + (16 << 20)]
+            [32 << 10, 64 << 10, 1152 << 10, (1 << 30) + (16 << 20)]
         );
     }
 }

@@ -13,8 +13,8 @@
 //! A page that transaction `a` allocated and transaction `t` freed is part of the trees `a..t` (`t` excluded). It may be
 //! reused once `t` is durable and no reader has pinned one of these trees. That `a` counts too is what lets a file under
 //! a long reader come to rest: what was born after the reader and died since was never the reader's (bbolt calls this
-//! `releaseRange`). `a` is remembered only for pages that came from the freelist, not for those that grew the file, and
-//! only as long as a reader older than `a` is there; 0 stands for "long ago".
+//! `releaseRange`, and forgets pages by which the file grew). `a` is remembered as long as a reader older than `a` is
+//! there; 0 stands for "long ago".
 //!
 //! Two ways to find free pages (lesson 13, and bbolt's own two):
 //! - **array**: all ids, ascending. A run of pages is found by walking from the front; what is released is merged in,
@@ -109,9 +109,14 @@ impl Freelist {
             Free::Array(array) => array.allocate(n, &mut self.work),
             Free::Hashmap(runs) => runs.allocate(n, &mut self.work),
         }?;
+        self.was_born(txid, first);
+        Some(first)
+    }
+
+    /// Transaction `txid` took the run that begins at page `first`, here or where the file grew.
+    pub(super) fn was_born(&mut self, txid: u64, first: u64) {
         self.born.insert(first, txid);
         self.born_in.entry(txid).or_default().push(first);
-        Some(first)
     }
 
     /// Transaction `txid` needs the `n` pages from `first` no longer.

@@ -23,25 +23,32 @@
 //!
 //! # Reading order
 //! `format` and `page` are bytes, `file` pages by number, `tree` reading, `scan` every page; `freelist` which pages may be
-//! taken, `write` a batch becomes pages, `commit` pages become durable; `engine` puts them together; `image` reads a
-//! whole tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection.
+//! taken, `write` a batch becomes pages, `commit` pages become durable; `engine` puts them together,
+//! `open` starts it; `image` reads a
+//! whole tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at
+//! everything.
 //!
 //! # Left out
 //! Making and removing buckets (nested ones and strangers are kept as they are), sequences, read transactions other than
 //! images, memory maps, and files of a machine with another byte order.
 
+mod build;
+mod check;
 mod commit;
+mod defrag;
 mod engine;
 mod file;
 mod format;
 mod freelist;
 mod image;
+mod open;
 mod page;
 mod scan;
 mod tree;
 mod view;
 mod write;
 
+pub use check::{Finding, KeyRule};
 pub use engine::Bolt;
 pub use file::Metas;
 pub use format::{Fault, HEADER_BYTES, Header, Meta, NO_FREELIST, PageKind};

@@ -18,7 +18,7 @@ const CACHE_BYTES: usize = 4 << 20;
 /// An opened file.
 #[derive(Debug)]
 pub struct View {
-    file: File,
+    pub(super) file: File,
     metas: Metas,
     meta: Meta,
 }

@@ -255,6 +255,7 @@ impl Writer<'_> {
         self.freelist.allocate(self.txid, pages).unwrap_or_else(|| {
             let end = self.file.high_water;
             self.file.high_water += pages;
+            self.freelist.was_born(self.txid, end);
             end
         })
     }

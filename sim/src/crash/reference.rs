@@ -1,0 +1,38 @@
+//! What a log makes of a store: the entries applied, one after the other, to an empty one.
+//!
+//! Images by the thousand hold the same few logs. So a log is known by a chain of hashes over its entries, and each log
+//! is replayed once.
+
+use seedbed::apply;
+use seedbed::backend::Memory;
+use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::raft::Entry;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Reference {
+    known: BTreeMap<u64, u64>,
+}
+
+impl Reference {
+    /// The hash of the store that these entries make (the first one has index 1), all compactions done.
+    pub(super) fn hash(&mut self, entries: &[&Entry]) -> u64 {
+        let mut chain = Xxh3Default::new();
+        entries.iter().for_each(|entry| entry.hash(&mut chain));
+        *self.known.entry(chain.finish()).or_insert_with(|| replay(entries))
+    }
+}
+
+fn replay(entries: &[&Entry]) -> u64 {
+    let mut store = Store::new(Box::new(Memory::new()), StoreConfig::default());
+    for entry in entries {
+        apply::apply(&mut store, entry).expect("invariant: memory does not fail");
+        while store.compacting() {
+            store.compact_slice().expect("invariant: memory does not fail");
+        }
+    }
+    store.hash().expect("invariant: no compaction is left")
+}
