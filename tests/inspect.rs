@@ -244,13 +244,22 @@ struct Etcd {
 
 impl Etcd {
     /// `None`, said plainly, where it is not installed.
-    fn start(dir: &str) -> Option<Etcd> {
+    fn start(name: &str, dir: &str) -> Option<Etcd> {
         let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         let (client, peer) = (format!("http://127.0.0.1:{}", free()), format!("http://127.0.0.1:{}", free()));
         let mut etcd = Command::new("etcd");
-        etcd.args(["--data-dir", dir, "--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        etcd.args([
+            "--name",
+            name,
+            "--data-dir",
+            dir,
+            "--listen-client-urls",
+            &client,
+            "--advertise-client-urls",
+            &client,
+        ]);
         etcd.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        etcd.args(["--initial-cluster", &format!("default={peer}"), "--snapshot-count", "40"]);
+        etcd.args(["--initial-cluster", &format!("{name}={peer}"), "--snapshot-count", "40"]);
         let quiet = std::process::Stdio::null;
         let Ok(process) = etcd.stdout(quiet()).stderr(quiet()).spawn() else {
             eprintln!("skipped: no etcd is installed (Debian: etcd-server, etcd-client)");
@@ -290,7 +299,7 @@ impl Drop for Etcd {
 fn hashes_and_figures_are_what_a_real_etcd_says() {
     let folder = Folder::new();
     let dir = folder.path("real");
-    let Some(etcd) = Etcd::start(&dir) else { return };
+    let Some(etcd) = Etcd::start("default", &dir) else { return };
     for n in 0..60 {
         etcd.ctl(&["put", &format!("k{}", n % 7), &format!("v{n}")]).expect("a put");
     }
@@ -301,7 +310,7 @@ fn hashes_and_figures_are_what_a_real_etcd_says() {
         let answer = etcd.json(&["endpoint", "hashkv", "--rev", revision]);
         [answer[0]["HashKV"]["hash"].clone(), answer[0]["HashKV"]["compact_revision"].clone()]
     };
-    let hashes = ["30", "41", "62"].map(|revision| wanted(&etcd, revision));
+    let hashes = ["31", "41", "62"].map(|revision| wanted(&etcd, revision));
     let saved = folder.path("saved.db");
     etcd.ctl(&["snapshot", "save", &saved]).expect("a snapshot");
     let status = etcd.json(&["snapshot", "status", &saved]);
@@ -310,7 +319,7 @@ fn hashes_and_figures_are_what_a_real_etcd_says() {
     assert!(held.out.contains("(etcd) holds a lock"), "{}", held.out);
     drop(etcd);
     for path in [&dir, &saved] {
-        let (code, seen) = json(&["inspect", path, "--json", "--hash", "30", "41", "62"]);
+        let (code, seen) = json(&["inspect", path, "--json", "--hash", "31", "41", "62"]);
         assert_eq!(code, 0, "{seen}");
         let rows = seen["hashes"]["revisions"].as_array().expect("rows");
         let told = rows.iter().map(|row| [row["hash"].clone(), row["compact_revision"].clone()]);
@@ -334,4 +343,37 @@ fn hashes_and_figures_are_what_a_real_etcd_says() {
     fs::write(&removed, bytes).expect("writable");
     let (code, seen) = json(&["inspect", &dir, "--json"]);
     assert_eq!((code, &seen["fit"]["starts"]), (10, &Value::from(false)), "half a database: {seen}");
+}
+
+/// A run of one member that keeps its pairs in a database.
+const ONE: &str = "
+name = \"one\"
+about = \"One member writes.\"
+chapter = \"10\"
+duration = \"5s\"
+[cluster]
+members = 1
+engine = \"bolt\"
+[[workload]]
+kind = \"kv\"
+clients = 2
+";
+
+#[test]
+fn a_real_etcd_opens_what_a_run_kept_and_hashes_alike() {
+    let folder = Folder::new();
+    let (scenario, data) = (folder.file("one.toml", ONE), folder.path("data"));
+    let ran = seedbed(&["run", &scenario, "--keep-data", &data, "--out", &folder.path("out")]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let dir = format!("{data}/n1");
+    let (code, seen) = json(&["inspect", &dir, "--json"]);
+    assert_eq!((code, &seen["fit"]["starts"]), (0, &Value::from(true)), "{seen}");
+    let revision = seen["db"]["revision"].to_string();
+    let told = json(&["inspect", &dir, "--json", "--hash", &revision]).1["hashes"]["revisions"][0]["hash"].clone();
+    for flag in ["--check", "--pages", "--freelist", "--keys", "--page=3"] {
+        assert_eq!(seedbed(&["inspect", &dir, flag]).code, 0, "{flag}");
+    }
+    let Some(etcd) = Etcd::start("n1", &dir) else { return };
+    let answer = etcd.json(&["endpoint", "hashkv", "--rev", &revision]);
+    assert_eq!(answer[0]["HashKV"]["hash"], told);
 }

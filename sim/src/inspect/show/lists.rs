@@ -29,7 +29,7 @@ pub(super) fn keys(paper: &mut Paper, keys: &Rows<KeyRow>) {
     }));
     paper.table(2, &rows, &[true, true, true, true, false, false]);
     paper.blank();
-    left_out(paper, keys, "changes");
+    left_out(paper, keys, ("change", "changes"));
 }
 
 /// A bucket's pairs.
@@ -40,7 +40,7 @@ pub(super) fn pairs(paper: &mut Paper, pairs: &Rows<PairRow>) {
     if !pairs.rows.is_empty() {
         paper.blank();
     }
-    left_out(paper, pairs, "pairs");
+    left_out(paper, pairs, ("pair", "pairs"));
 }
 
 /// The numbers of the free pages, neighbours together.
@@ -62,7 +62,7 @@ pub(super) fn freelist(paper: &mut Paper, freelist: &Freelist) {
     if !runs.is_empty() {
         paper.paragraph("  ", "  ", &runs.join(" "));
     }
-    left_out(paper, &freelist.pages, "free pages");
+    left_out(paper, &freelist.pages, ("free page", "free pages"));
 }
 
 /// The map, its legend, and the runs.
@@ -107,7 +107,7 @@ fn runs(paper: &mut Paper, map: &PageMap) {
     }));
     paper.table_unbroken(2, &rows, &[true, false, false, true, true]);
     paper.blank();
-    left_out(paper, &map.runs, "runs");
+    left_out(paper, &map.runs, ("run", "runs"));
 }
 
 /// HashKV, and Hash.

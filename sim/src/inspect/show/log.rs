@@ -18,7 +18,7 @@ pub(super) fn records(paper: &mut Paper, records: &Rows<RecordRow>) {
         paper.table(2, &rows, &[true, false, true, true, false]);
     }
     paper.blank();
-    left_out(paper, records, "records");
+    left_out(paper, records, ("record", "records"));
 }
 
 fn row(record: &RecordRow) -> Vec<String> {

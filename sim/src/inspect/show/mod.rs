@@ -23,9 +23,12 @@ pub fn text(seen: &Inspection, width: usize) -> String {
     paper.into_text()
 }
 
+/// Writes one part.
+type Part<'a> = Box<dyn Fn(&mut Paper) + 'a>;
+
 /// What was asked for, one part after another; the overview if nothing was.
 fn sections(paper: &mut Paper, seen: &Inspection, width: usize) {
-    let mut parts: Vec<Box<dyn Fn(&mut Paper) + '_>> = Vec::new();
+    let mut parts: Vec<Part<'_>> = Vec::new();
     if let Some(keys) = &seen.keys {
         parts.push(Box::new(|paper| lists::keys(paper, keys)));
     }
@@ -85,18 +88,14 @@ fn below<'a>(file: &'a str, path: &str) -> &'a str {
     rest.filter(|rest| !rest.is_empty()).unwrap_or(file)
 }
 
-/// That rows were left out, and how to see them.
-fn left_out<T>(paper: &mut Paper, rows: &Rows<T>, what: &str) {
-    if rows.left_out() > 0 {
-        let text = format!(
-            "{} of {} {what}; --from N begins further on, --limit N tells more (0: all)",
-            count(rows.rows.len() as u64),
-            count(rows.total)
-        );
-        paper.paragraph("  ", "  ", &paint(DIM, text));
-    } else {
-        paper.paragraph("  ", "  ", &paint(DIM, format!("{} {what}", count(rows.total))));
-    }
+/// How many rows there are, that some were left out, and how to see them. `what` is their noun: one, and many.
+fn left_out<T>(paper: &mut Paper, rows: &Rows<T>, what: (&str, &str)) {
+    let all = counted(rows.total, what.0, what.1);
+    let text = match rows.left_out() {
+        0 => all,
+        _ => format!("{} of {all}; --limit N tells more (0: all)", count(rows.rows.len() as u64)),
+    };
+    paper.paragraph("  ", "  ", &paint(DIM, text));
 }
 
 /// A tick or a cross.

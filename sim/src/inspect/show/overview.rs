@@ -27,7 +27,7 @@ pub(super) fn write(paper: &mut Paper, seen: &Inspection) {
     }
     if !seen.snapshots.is_empty() {
         between(paper);
-        snapshots(paper, &seen.snapshots, &seen.path);
+        snapshots(paper, &seen.snapshots);
     }
     if !seen.others.is_empty() {
         between(paper);
@@ -126,19 +126,13 @@ fn write_log(paper: &mut Paper, log: &LogReport, path: &str) {
     };
     let segments = counted(log.segments.len() as u64, "segment", "segments");
     paper.labelled("log", DIM, &format!("{segments}, {whose}"));
-    let rows: Vec<Vec<String>> = log
-        .segments
-        .iter()
-        .map(|segment| {
-            vec![
-                below(&segment.file, path).to_owned(),
-                bytes(segment.bytes),
-                counted(segment.records, "record", "records"),
-                counted(segment.entries, "entry", "entries"),
-            ]
-        })
-        .collect();
-    paper.table(11, &rows, &[false, true, true, true]);
+    let head = ["segment", "size", "records", "entries"];
+    let mut rows = vec![head.map(|cell| paint(DIM, cell)).to_vec()];
+    rows.extend(log.segments.iter().map(|segment| {
+        let name = base(&segment.file).to_owned();
+        vec![name, bytes(segment.bytes), count(segment.records), count(segment.entries)]
+    }));
+    paper.table_unbroken(4, &rows, &[false, true, true, true]);
     if let (Some(first), Some(last), Some(term)) = (log.first_index, log.last_index, log.last_term) {
         let replaced = match log.replaced {
             0 => String::new(),
@@ -168,11 +162,12 @@ fn sum(counts: &BTreeMap<&'static str, u64>) -> String {
     counts.into_iter().map(|(name, n)| format!("{} {name}", count(*n))).collect::<Vec<_>>().join(", ")
 }
 
-fn snapshots(paper: &mut Paper, snapshots: &[SnapReport], path: &str) {
+fn snapshots(paper: &mut Paper, snapshots: &[SnapReport]) {
     let files = counted(snapshots.len() as u64, "Raft snapshot", "Raft snapshots");
-    paper.labelled("snapshots", DIM, &format!("{files}, newest first"));
-    let rows: Vec<Vec<String>> = snapshots.iter().take(SNAPSHOTS).map(|snap| row(snap, path)).collect();
-    paper.table(11, &rows, &[false, true, false]);
+    paper.labelled(".snap", DIM, &format!("{files}, newest first"));
+    for snap in snapshots.iter().take(SNAPSHOTS) {
+        paper.labelled("", DIM, &words(snap));
+    }
     if snapshots.len() > SNAPSHOTS {
         paper.labelled("", DIM, &format!("and {} older ones", snapshots.len() - SNAPSHOTS));
     }
@@ -187,27 +182,32 @@ fn snapshots(paper: &mut Paper, snapshots: &[SnapReport], path: &str) {
     }
 }
 
-fn row(snap: &SnapReport, path: &str) -> Vec<String> {
-    let text = match (snap.index, snap.term) {
-        (Some(index), Some(term)) => {
-            let learners = if snap.learners.is_empty() {
-                String::new()
-            } else {
-                format!(", learners {}", snap.learners.join(" "))
-            };
-            let image = match snap.image {
-                Image::Empty => "no image",
-                Image::V2Json => "v2 store",
-                Image::Other | Image::Unreadable => "an image of another kind",
-            };
-            format!("index {index}, term {term}, voters {}{learners}; {image}", snap.voters.join(" "))
-        }
-        _ => "damaged, see below".to_owned(),
+/// A snapshot in a line. Its name is its term and index again.
+fn words(snap: &SnapReport) -> String {
+    let (Some(index), Some(term)) = (snap.index, snap.term) else {
+        return format!("{}, damaged, see below", base(&snap.file));
     };
-    vec![below(&snap.file, path).to_owned(), bytes(snap.bytes), text]
+    let learners =
+        if snap.learners.is_empty() { String::new() } else { format!(", learners {}", snap.learners.join(" ")) };
+    let image = match snap.image {
+        Image::Empty => "no image".to_owned(),
+        Image::V2Json => format!("v2 store of {}", bytes(snap.image_bytes)),
+        Image::Other | Image::Unreadable => format!("an image of another kind, {}", bytes(snap.image_bytes)),
+    };
+    format!("index {index}, term {term}, voters {}{learners}; {image}", snap.voters.join(" "))
+}
+
+/// A file's name without its folders.
+fn base(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
 }
 
 fn fits(paper: &mut Paper, fit: &FitReport) {
-    let text = format!("{} {}", mark(fit.starts), fit.text.join(". "));
-    paper.labelled("fit", if fit.starts { DIM } else { BAD }, &text);
+    let mut label = "fit";
+    for (number, text) in fit.text.iter().enumerate() {
+        let text = if number == 0 { format!("{} {text}", mark(fit.starts)) } else { format!("  {text}") };
+        let first = format!("  {}{}", paint(if fit.starts { DIM } else { BAD }, label), " ".repeat(9 - label.len()));
+        paper.paragraph(&first, &" ".repeat(13), &text);
+        label = "";
+    }
 }

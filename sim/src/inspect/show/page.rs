@@ -2,7 +2,7 @@
 
 use crate::inspect::PageReport;
 use crate::story::paper::{DIM, Paper, paint};
-use crate::story::words::{bytes, count};
+use crate::story::words::{count, counted};
 use textwrap::core::display_width;
 
 /// Columns that the byte offsets take.
@@ -26,7 +26,7 @@ pub(super) fn page(paper: &mut Paper, page: &PageReport, width: usize) {
     drawing.free_numbers(page);
     if page.fault.is_none() && page.free_at < page.bytes {
         drawing.rule('├', '┤');
-        drawing.line(Some(page.free_at), &format!("unused: {}", bytes(page.bytes - page.free_at)));
+        drawing.line(Some(page.free_at), &format!("unused: {}", counted(page.bytes - page.free_at, "byte", "bytes")));
     }
     drawing.rule('└', '┘');
     let left_out = page.elements.as_ref().map_or(0, |rows| rows.left_out());
