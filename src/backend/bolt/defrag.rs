@@ -11,9 +11,10 @@
 
 use super::build::{Pages, TreeBuilder};
 use super::commit::grown;
-use super::engine::{Bolt, Totals, dir_of, empty_bucket};
+use super::engine::{Bolt, Totals};
 use super::file::File;
 use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, fault};
+use super::open::{dir_of, empty_bucket};
 use super::page::LeafItem;
 use super::tree::{BucketRef, Cursor, Root};
 use super::view::View;

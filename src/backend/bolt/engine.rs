@@ -3,23 +3,21 @@
 use super::commit::{Commit, grown};
 use super::defrag::Defrag;
 use super::file::File;
-use super::format::{BUCKET_FLAG, Header, Meta, NO_FREELIST, encode_freelist, freelist_pages};
+use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, freelist_pages};
 use super::freelist::Freelist;
-use super::page::{self, BucketHead, Leaf, LeafItem, Node};
-use super::scan::{self, Reached};
+use super::open::Creation;
+use super::page::BucketHead;
 use super::tree::{self, BucketRef, Cursor, Root};
-use super::view::read_freelist;
 use super::write::{Edit, Fill, Writer};
 use crate::backend::memory::pair_hash;
 use crate::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image, Stats};
-use crate::disk::{DiskRead, FileName, OpId, OpSink};
+use crate::disk::{OpId, OpSink};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::mem;
 use std::ops::Bound;
-use std::rc::Rc;
 
 /// Written since the last commit; `None`: deleted.
 type Overlay = BTreeMap<Bytes, Option<Bytes>>;
@@ -42,7 +40,7 @@ pub struct Bolt {
     /// Images by their pin: the metas of their trees.
     pub(super) readers: BTreeMap<u64, Meta>,
     pub(super) pins: u64,
-    creation: Option<Creation>,
+    pub(super) creation: Option<Creation>,
     commit: Option<Commit>,
     defrag: Option<Defrag>,
     overlay: [Overlay; Bucket::ALL.len()],
@@ -74,72 +72,7 @@ impl Totals {
     }
 }
 
-/// A new file on its way to its name.
-#[derive(Debug)]
-enum Creation {
-    /// Its pages are being synced under a name of their own.
-    Written { tmp: FileName, sync: OpId },
-    /// It is being renamed.
-    Named { sync_dir: OpId },
-}
-
 impl Bolt {
-    /// Whether there is a file to open.
-    pub fn exists(disk: &dyn DiskRead, file: &str) -> bool {
-        disk.len(file).is_ok()
-    }
-
-    /// Makes a new file with all buckets, empty. It is written as `<file>.new` and gets its name when it is durable, so
-    /// that a cut never leaves half a file under the real name. The engine serves meanwhile.
-    pub fn create(disk: Rc<dyn DiskRead>, file: FileName, config: BoltConfig, ops: &mut OpSink<'_>) -> Bolt {
-        let empty = BucketHead { root: 0, sequence: 0 }.encode(&page::encode_inline(&[]));
-        let item = |bucket: Bucket| LeafItem { flags: BUCKET_FLAG, key: bucket.name().into(), value: empty.clone() };
-        let root = page::encode(2, &Bucket::ALL.map(item), config.page_size);
-        let after_root = 2 + (root.len() / config.page_size) as u64;
-        let list =
-            if config.sync_freelist { encode_freelist(after_root, &[], 1, config.page_size) } else { Vec::new() };
-        let page_size = u32::try_from(config.page_size).expect("invariant: a page is not longer than 65,536 bytes");
-        let (freelist, freelist_pages) = if config.sync_freelist { (after_root, 1) } else { (NO_FREELIST, 0) };
-        let meta = Meta { page_size, root: 2, sequence: 0, freelist, high_water: after_root + freelist_pages, txid: 1 };
-        let older = Meta { txid: 0, ..meta };
-
-        let tmp: FileName = format!("{file}.new").into();
-        let all = [older.encode(), meta.encode(), root.clone(), list.clone()].concat();
-        let len = grown(all.len() as u64);
-        ops.create(&tmp);
-        ops.write(&tmp, 0, all.into());
-        ops.truncate(&tmp, len);
-        let sync = ops.sync(&tmp);
-
-        let mut pages = File::new(disk, file, &meta, config.cache_bytes);
-        pages.issue(2, root.into());
-        if config.sync_freelist {
-            pages.issue(after_root, list.into());
-        }
-        let mut bolt = Bolt::new(pages, config, meta, [(); Bucket::ALL.len()].map(|()| empty_bucket()), len);
-        bolt.freelist_pages = freelist_pages;
-        bolt.totals.set(Some(Totals::default()));
-        bolt.creation = Some(Creation::Written { tmp, sync });
-        bolt
-    }
-
-    /// Opens a file. With a freelist in it only the metas, the freelist and the buckets' heads are read; without one
-    /// the free pages are those that no tree reaches, and the whole file is read.
-    pub fn open(disk: Rc<dyn DiskRead>, file: FileName, config: BoltConfig) -> Result<Bolt, BackendError> {
-        let len = disk.len(&file)?;
-        let (file, meta) = File::open(disk, file, config.cache_bytes)?;
-        let buckets = read_buckets(&file, &meta)?;
-        let mut bolt = Bolt::new(file, config, meta, buckets, len);
-        match read_freelist(&bolt.file, &meta)? {
-            Some(ids) => {
-                bolt.freelist_pages = Header::decode(&bolt.file.read_page(meta.freelist)?).map_or(1, |h| h.pages());
-                bolt.freelist.load(ids);
-            }
-            None => bolt.find_free_pages()?,
-        }
-        Ok(bolt)
-    }
-
     pub(super) fn new(
         file: File,
         config: BoltConfig,
@@ -170,23 +103,7 @@ impl Bolt {
         }
     }
 
-    /// Walks over everything: what is not reached is free. On the way all pairs are hashed.
-    fn find_free_pages(&mut self) -> Result<(), BackendError> {
-        let mut reached = Reached::new(self.meta.high_water);
-        let mut totals = Totals::default();
-        scan::walk(&self.file, self.meta.root, &mut reached, &mut |page| {
-            let ([name], Node::Leaf(leaf)) = (page.bucket, page.node) else { return };
-            let bucket = Bucket::ALL.into_iter().find(|bucket| bucket.name().as_bytes() == &name[..]);
-            if let Some(bucket) = bucket {
-                scan::pairs(leaf).for_each(|(key, value)| totals.add(bucket, key, value));
-            }
-        })?;
-        self.freelist.load(reached.rest());
-        self.totals.set(Some(totals));
-        Ok(())
-    }
-
-    /// Finds the totals by a scan, if they are not known.
+    /// Finds the totals by a scan, if they are not known. A damaged page is an error for whoever reads it next, too.
     fn totals(&self) -> Result<Totals, BackendError> {
         if let Some(totals) = self.totals.get() {
             return Ok(totals);
@@ -296,23 +213,6 @@ impl Bolt {
         self.totals.set(totals);
         self.greatest = Default::default();
     }
-
-    /// The new file on its way to its name. `true` when it has it.
-    fn creation_done(&mut self, op: OpId, ops: &mut OpSink<'_>) -> bool {
-        match &self.creation {
-            Some(Creation::Written { tmp, sync }) if *sync == op => {
-                ops.rename(tmp, self.file.name());
-                let sync_dir = ops.sync_dir(&dir_of(self.file.name()));
-                self.creation = Some(Creation::Named { sync_dir });
-                false
-            }
-            Some(Creation::Named { sync_dir }) if *sync_dir == op => {
-                self.creation = None;
-                true
-            }
-            _ => false,
-        }
-    }
 }
 
 impl BucketRef {
@@ -323,28 +223,6 @@ impl BucketRef {
             Root::Inline(leaf) => BucketHead { root: 0, sequence: self.sequence }.encode(leaf.bytes()),
         }
     }
-}
-
-pub(super) fn empty_bucket() -> BucketRef {
-    let leaf = Leaf::parse(page::encode_inline(&[]).into()).expect("invariant: an empty page can be read");
-    BucketRef { root: Root::Inline(leaf), sequence: 0 }
-}
-
-/// The directory of a file.
-pub(super) fn dir_of(file: &str) -> FileName {
-    file.rsplit_once('/').map_or("", |(dir, _)| dir).into()
-}
-
-/// Our ten buckets; one that the file lacks is empty, and is made by its first write.
-fn read_buckets(file: &File, meta: &Meta) -> Result<[BucketRef; Bucket::ALL.len()], BackendError> {
-    let mut buckets = [(); Bucket::ALL.len()].map(|()| empty_bucket());
-    for bucket in Bucket::ALL {
-        let found = tree::get(file, &Root::Page(meta.root), bucket.name().as_bytes())?;
-        if let Some((value, true, page)) = found {
-            buckets[bucket as usize] = BucketRef::decode(file, page, value)?;
-        }
-    }
-    Ok(buckets)
 }
 
 impl Engine for Bolt {

@@ -23,7 +23,8 @@
 //!
 //! # Reading order
 //! `format` and `page` are bytes, `file` pages by number, `tree` reading, `scan` every page; `freelist` which pages may be
-//! taken, `write` a batch becomes pages, `commit` pages become durable; `engine` puts them together; `image` reads a
+//! taken, `write` a batch becomes pages, `commit` pages become durable; `engine` puts them together,
+//! `open` starts it; `image` reads a
 //! whole tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at
 //! everything.
 //!
@@ -40,6 +41,7 @@ mod file;
 mod format;
 mod freelist;
 mod image;
+mod open;
 mod page;
 mod scan;
 mod tree;

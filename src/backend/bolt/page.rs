@@ -415,8 +415,8 @@ mod tests {
             let at = at.index(64.min(page.len()));
             page[at] = byte;
             match Node::parse(page.into(), high_water) {
-                Ok(Node::Leaf(leaf)) => (0..leaf.len()).for_each(|i| drop((leaf.key(i).len(), leaf.value(i)))),
-                Ok(Node::Branch(branch)) => (0..branch.len()).for_each(|i| drop((branch.key(i).len(), branch.child(i)))),
+                Ok(Node::Leaf(leaf)) => assert!((0..leaf.len()).all(|i| leaf.key(i).len() + leaf.value(i).len() <= leaf.bytes.len())),
+                Ok(Node::Branch(branch)) => assert!((0..branch.len()).all(|i| branch.child(i) < high_water && branch.search(branch.key(i)) == i)),
                 Err(_) => {}
             }
         }
