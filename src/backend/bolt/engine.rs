@@ -398,7 +398,6 @@ impl Engine for Bolt {
             free_pages: free,
             pending_pages: self.freelist.pending_count(),
             freelist_work: self.freelist.work(),
-            freelist_work: self.freelist.work(),
             readers: self.readers.len() as u64,
             memory: self.overlay_bytes + self.file.memory() + self.freelist.bytes(),
         }
