@@ -7,7 +7,7 @@
 use super::pairs::Pair;
 use super::real_disk::{Done, RealDisk};
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, TableDefinition};
-use seedbed::backend::{BoltConfig, Bucket, Engine, Finished};
+use seedbed::backend::{Bolt, BoltConfig, Bucket, Engine, Finished};
 use seedbed::disk::{OpId, OpSink};
 use std::cell::RefCell;
 use std::fs;
@@ -48,13 +48,17 @@ impl EngineSide {
         side
     }
 
-    /// The bolt engine with its file, which need not be there yet.
-    pub fn bolt(disk: &Rc<RealDisk>, bucket: Bucket, _config: BoltConfig) -> EngineSide {
-        EngineSide::new(disk, bucket, |_| Box::new(seedbed::backend::Memory::default()))
+    /// The bolt engine with its file, which is made if it is not there yet.
+    pub fn bolt(disk: &Rc<RealDisk>, bucket: Bucket, config: BoltConfig) -> EngineSide {
+        EngineSide::new(disk, bucket, |ops| {
+            Box::new(match Bolt::exists(&**disk, FILE) {
+                true => Bolt::open(disk.clone(), FILE.into(), config).expect("the file is sound"),
+                false => Bolt::create(disk.clone(), FILE.into(), config, ops),
+            })
+        })
     }
 
     fn commit(&mut self) {
-        if self.engine.batched() == 0 { return }
         let mut ops = Vec::new();
         self.engine.commit_batch(&mut OpSink::new(&mut ops, &mut self.ids)).expect("the disk is sound");
         let mut batch = Batch { engine: &mut *self.engine, done: false };
