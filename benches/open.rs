@@ -30,7 +30,6 @@ use support::sides::{EngineSide, FILE, Side};
 use support::table::{median, timed};
 
 const VALUE_BYTES: usize = 512;
-const CONFIG: BoltConfig = BoltConfig { sync_freelist: true, cache_bytes: 64 << 20, ..BoltConfig::ETCD };
 
 fn main() {
     let scale = if std::env::args().any(|arg| arg == "--test") { 100 } else { 1 };
@@ -44,7 +43,7 @@ fn main() {
 /// Puts records, as the store writes them, until the file is that long; then removes a tenth of them, so that there are
 /// free pages. Says how many are left.
 fn fill(disk: &Rc<RealDisk>, bytes: u64) -> u64 {
-    let mut side = EngineSide::bolt(disk, Bucket::Key, CONFIG);
+    let mut side = EngineSide::bolt(disk, Bucket::Key, config());
     let pairs = Pairs::new(Order::Ascending, VALUE_BYTES);
     let mut records = 0;
     while side.file_bytes() < bytes {
@@ -58,6 +57,10 @@ fn fill(disk: &Rc<RealDisk>, bytes: u64) -> u64 {
     // Two more transactions: what the last removal freed is in the freelist that the file ends up with.
     (records..records + 2).for_each(|n| side.put_batch(&[record(n, pairs.pair(n).1)]));
     records + 2 - (removed.end - removed.start)
+}
+
+fn config() -> BoltConfig {
+    BoltConfig { sync_freelist: true, cache_bytes: 64 << 20, ..BoltConfig::default() }
 }
 
 fn record(n: u64, value: Bytes) -> Pair {
@@ -84,7 +87,8 @@ impl Figures {
             let unsynced = forge::without_freelist(&self.disk.path(FILE), || self.times(cold, 3, || drop(self.open())));
             self.rate("open, no freelist in the file: scan", unsynced, None);
             let restore = || {
-                let store = Store::restore(Box::new(self.open()), StoreConfig::default()).expect("the records are sound");
+                let store =
+                    Store::restore(Box::new(self.open()), StoreConfig::default()).expect("the records are sound");
                 assert!(store.revision() > 1);
             };
             self.rate("rebuild the index (freelist in the file)", self.times(cold, 3, restore), Some(self.records));
@@ -111,7 +115,7 @@ impl Figures {
     }
 
     fn open(&self) -> Bolt {
-        Bolt::open(self.disk.clone(), FILE.into(), CONFIG).expect("the file is sound")
+        Bolt::open(self.disk.clone(), FILE.into(), config()).expect("the file is sound")
     }
 
     fn read_plainly(&self) {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each bench is a crate of its own and uses a part
 
+pub mod forge;
 pub mod pairs;
 pub mod real_disk;
 pub mod sides;

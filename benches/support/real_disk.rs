@@ -13,24 +13,32 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 /// Files below a folder.
 pub struct RealDisk {
     root: PathBuf,
     open: RefCell<BTreeMap<FileName, Rc<File>>>,
-    /// Syncs done: what a commit costs is mostly these.
-    pub syncs: Cell<u64>,
-    /// Bytes written.
-    pub written: Cell<u64>,
+    syncs: bool,
+    /// Time spent on operations; reads are not counted.
+    pub busy: Cell<Duration>,
 }
 
 impl RealDisk {
     /// An empty disk in a new folder below the build's target folder: on the machine's disk, not in its memory.
     pub fn new(name: &str) -> Rc<RealDisk> {
+        RealDisk::with(name, true)
+    }
+
+    /// A disk on which a sync does nothing, where a file is only made to be read.
+    pub fn without_syncs(name: &str) -> Rc<RealDisk> {
+        RealDisk::with(name, false)
+    }
+
+    fn with(name: &str, syncs: bool) -> Rc<RealDisk> {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&root).expect("the target folder can be written");
-        let (open, syncs, written) = (RefCell::default(), Cell::default(), Cell::default());
-        Rc::new(RealDisk { root, open, syncs, written })
+        Rc::new(RealDisk { root, open: RefCell::default(), syncs, busy: Cell::default() })
     }
 
     /// Where a file lies.
@@ -53,7 +61,10 @@ impl RealDisk {
 
     /// Does one operation.
     pub fn apply(&self, op: &DiskOp) -> DiskDone {
-        DiskDone { id: op.id, result: self.act(op).map_err(|error| disk_error(&op.file, &error)) }
+        let start = Instant::now();
+        let result = self.act(op).map_err(|error| disk_error(&op.file, &error));
+        self.busy.set(self.busy.get() + start.elapsed());
+        DiskDone { id: op.id, result }
     }
 
     fn act(&self, op: &DiskOp) -> io::Result<()> {
@@ -65,14 +76,12 @@ impl RealDisk {
                 self.open.borrow_mut().insert(op.file.clone(), Rc::new(file));
             }
             Action::Write { offset, data } => {
-                self.written.set(self.written.get() + data.len() as u64);
                 self.file(&op.file)?.write_all_at(data, *offset)?;
             }
             Action::Truncate { len } => self.file(&op.file)?.set_len(*len)?,
-            Action::Sync => {
-                self.syncs.set(self.syncs.get() + 1);
-                self.file(&op.file)?.sync_data()?;
-            }
+            Action::Sync if self.syncs => self.file(&op.file)?.sync_data()?,
+            Action::SyncDir if self.syncs => File::open(path)?.sync_all()?,
+            Action::Sync | Action::SyncDir => {}
             Action::Rename { to } => {
                 fs::rename(path, self.path(to))?;
                 let file = self.open.borrow_mut().remove(&op.file);
@@ -83,7 +92,6 @@ impl RealDisk {
                 self.open.borrow_mut().remove(&op.file);
                 fs::remove_file(path)?;
             }
-            Action::SyncDir => File::open(path)?.sync_all()?,
         }
         Ok(())
     }

@@ -6,12 +6,15 @@
 
 use super::pairs::Pair;
 use super::real_disk::{Done, RealDisk};
+use super::table::timed;
+use bytes::Bytes;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, TableDefinition};
 use seedbed::backend::{Bolt, BoltConfig, Bucket, Engine, Finished};
 use seedbed::disk::{OpId, OpSink};
 use std::cell::RefCell;
 use std::fs;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// An engine with its file.
 pub trait Side {
@@ -58,6 +61,23 @@ impl EngineSide {
         })
     }
 
+    /// Removes the keys, durably.
+    pub fn delete_batch(&mut self, keys: &[Bytes]) {
+        self.engine.begin();
+        for key in keys {
+            self.engine.delete(self.bucket, key).expect("the disk is sound");
+        }
+        self.engine.commit();
+        self.commit();
+    }
+
+    /// Puts the pairs, and says how long the engine was at it, the disk's time left out.
+    pub fn put_batch_timed(&mut self, pairs: &[Pair]) -> Duration {
+        let before = self.disk.busy.get();
+        let ((), all) = timed(|| self.put_batch(pairs));
+        all - (self.disk.busy.get() - before)
+    }
+
     fn commit(&mut self) {
         let mut ops = Vec::new();
         self.engine.commit_batch(&mut OpSink::new(&mut ops, &mut self.ids)).expect("the disk is sound");
@@ -94,7 +114,7 @@ impl Side for EngineSide {
 
     fn range(&self, from: &[u8], n: usize) -> (usize, usize) {
         let (mut pairs, mut bytes) = (0, 0);
-        let mut visit = |key: &[u8], value: &bytes::Bytes| {
+        let mut visit = |key: &[u8], value: &Bytes| {
             pairs += 1;
             bytes += key.len() + value.len();
             pairs < n

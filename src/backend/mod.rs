@@ -14,6 +14,7 @@
 //! Left out: concurrent writers (the member is single-threaded; a read sees the writes before it), making buckets by
 //! name (etcd's ten exist from the start).
 
+pub mod bolt;
 mod bucket;
 mod config;
 mod error;

@@ -1,0 +1,329 @@
+//! Copy-on-write: a sorted batch of changes becomes new pages.
+//!
+//! One pass a tree, from the root down to the leaves that change and back. On the way down the changes are dealt out to
+//! the children; on the way back each changed page is a *draft* of elements in memory:
+//! - an empty draft disappears, and a draft that fills a quarter of a page or less is joined with a neighbour (bbolt:
+//!   rebalance);
+//! - a draft that outgrew its page is split, each part but the last filled up to the bucket's *fill percent* (bbolt:
+//!   spill). 50 leaves room for what comes between; the bucket `key` only ever grows at its end, so 90 is better there;
+//! - the parts are written to pages from the freelist or from the file's end, the old pages are freed, and the branch
+//!   above, which now has new children, is the next draft.
+//!
+//! Pages that no change touches stay where they are. A root branch with one child gives way to it. A bucket whose leaf
+//! takes a quarter of a page or less lies in its value in the tree above (inline).
+
+use super::file::File;
+use super::format::{PageKind, fault};
+use super::freelist::Freelist;
+use super::page::{self, Branch, BranchItem, Item, Leaf, LeafItem, Node};
+use super::tree::{DEPTH_MAX, Root};
+use crate::backend::BackendError;
+use bytes::Bytes;
+use std::mem;
+
+/// A key's new value; `None`: it is deleted.
+pub(super) type Edit = (Bytes, Option<Bytes>);
+
+/// How full the first parts of a split page are, in percent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fill(pub(super) usize);
+
+impl Fill {
+    /// bbolt's default.
+    pub(super) const DEFAULT: Fill = Fill(50);
+    /// etcd's for what is only appended to.
+    pub(super) const APPEND: Fill = Fill(90);
+}
+
+/// A page's elements in memory.
+#[derive(Debug)]
+enum Draft {
+    Leaf(Vec<LeafItem>),
+    Branch(Vec<BranchItem>),
+}
+
+/// A child of a branch that is being rewritten.
+#[derive(Debug)]
+enum Slot {
+    /// As it was.
+    Kept(BranchItem),
+    Draft(Draft),
+}
+
+/// Writes the pages of one transaction.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    pub(super) file: &'a mut File,
+    pub(super) freelist: &'a mut Freelist,
+    pub(super) txid: u64,
+    /// What was written, in the order of writing.
+    pub(super) written: Vec<(u64, Bytes)>,
+}
+
+impl Writer<'_> {
+    /// Applies changes, ascending by key, to a tree of elements with these flags. The tree's old pages are freed.
+    /// `inline_max`: a leaf of at most so many bytes becomes an inline root.
+    pub(super) fn apply(
+        &mut self,
+        root: &Root,
+        flags: u32,
+        edits: &[Edit],
+        fill: Fill,
+        inline_max: usize,
+    ) -> Result<Root, BackendError> {
+        let (id, node) = root.node(self.file)?;
+        let mut draft = self.change(id, &node, flags, edits, fill, 0)?;
+        if id != 0 {
+            self.free(id, &node)?;
+        }
+        loop {
+            let mut parts = match draft {
+                Draft::Branch(items) if items.is_empty() => {
+                    draft = Draft::Leaf(Vec::new());
+                    continue;
+                }
+                Draft::Branch(items) if items.len() == 1 => return Ok(Root::Page(items[0].child)),
+                Draft::Leaf(items) if is_inline(&items, inline_max) => {
+                    let leaf = Leaf::parse(page::encode_inline(&items).into());
+                    return Ok(Root::Inline(leaf.expect("invariant: a page that was just encoded can be read")));
+                }
+                draft => self.spill(draft, fill),
+            };
+            if parts.len() == 1 {
+                let root = parts.pop().expect("invariant: there is one part");
+                return Ok(Root::Page(root.child));
+            }
+            draft = Draft::Branch(parts);
+        }
+    }
+
+    /// A page's elements with the changes made.
+    fn change(
+        &mut self,
+        id: u64,
+        node: &Node,
+        flags: u32,
+        edits: &[Edit],
+        fill: Fill,
+        depth: usize,
+    ) -> Result<Draft, BackendError> {
+        match node {
+            Node::Leaf(leaf) => self.change_leaf(id, leaf, flags, edits).map(Draft::Leaf),
+            Node::Branch(_) if depth == DEPTH_MAX => {
+                let expected = format!("a leaf at most {DEPTH_MAX} levels below its root");
+                Err(self.file.error(id, fault(expected, "a branch")))
+            }
+            Node::Branch(branch) => self.change_branch(branch, flags, edits, fill, depth).map(Draft::Branch),
+        }
+    }
+
+    fn change_leaf(&self, id: u64, leaf: &Leaf, flags: u32, edits: &[Edit]) -> Result<Vec<LeafItem>, BackendError> {
+        let mut items = Vec::with_capacity(leaf.len() + edits.len());
+        let mut at = 0;
+        for (key, value) in edits {
+            while at < leaf.len() && leaf.key(at) < &key[..] {
+                items.push(leaf_item(leaf, at));
+                at += 1;
+            }
+            if at < leaf.len() && leaf.key(at) == &key[..] {
+                if leaf.flags(at) != flags {
+                    let what = |flags| if flags == 0 { "a pair" } else { "a bucket" };
+                    return Err(self.file.error(id, fault(what(flags), what(leaf.flags(at)))));
+                }
+                at += 1;
+            }
+            items.extend(value.iter().map(|value| LeafItem { flags, key: key.clone(), value: value.clone() }));
+        }
+        items.extend((at..leaf.len()).map(|at| leaf_item(leaf, at)));
+        Ok(items)
+    }
+
+    fn change_branch(
+        &mut self,
+        branch: &Branch,
+        flags: u32,
+        mut edits: &[Edit],
+        fill: Fill,
+        depth: usize,
+    ) -> Result<Vec<BranchItem>, BackendError> {
+        let mut slots = Vec::with_capacity(branch.len());
+        for i in 0..branch.len() {
+            let here = match i + 1 {
+                next if next < branch.len() => edits.partition_point(|(key, _)| &key[..] < branch.key(next)),
+                _ => edits.len(),
+            };
+            let (mine, rest) = edits.split_at(here);
+            edits = rest;
+            let child = branch.child(i);
+            if mine.is_empty() {
+                slots.push(Slot::Kept(BranchItem { key: branch.key_bytes(i), child }));
+                continue;
+            }
+            let node = self.file.node(child)?;
+            slots.push(Slot::Draft(self.change(child, &node, flags, mine, fill, depth + 1)?));
+            self.free(child, &node)?;
+        }
+        self.rebalance(&mut slots)?;
+        let mut items = Vec::with_capacity(slots.len() + 8);
+        for slot in slots {
+            match slot {
+                Slot::Kept(item) => items.push(item),
+                Slot::Draft(draft) => items.append(&mut self.spill(draft, fill)),
+            }
+        }
+        Ok(items)
+    }
+
+    /// Joins drafts that hold too little with a neighbour, and drops those that hold nothing.
+    fn rebalance(&mut self, slots: &mut Vec<Slot>) -> Result<(), BackendError> {
+        slots.retain(|slot| !matches!(slot, Slot::Draft(draft) if draft.is_empty()));
+        let mut i = 0;
+        while i < slots.len() && slots.len() > 1 {
+            match &slots[i] {
+                Slot::Draft(draft) if draft.is_underfull(self.file.page_size) => {
+                    let left = i.max(1) - 1;
+                    let (a, b) = (self.draft(&mut slots[left])?, self.draft(&mut slots[left + 1])?);
+                    slots[left] = Slot::Draft(self.join(a, b)?);
+                    slots.remove(left + 1);
+                    i = left;
+                    // What was joined is looked at again; it has grown, so this ends.
+                }
+                _ => i += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a child as a draft; one that was kept is read, and its page freed.
+    fn draft(&mut self, slot: &mut Slot) -> Result<Draft, BackendError> {
+        match mem::replace(slot, Slot::Draft(Draft::Leaf(Vec::new()))) {
+            Slot::Draft(draft) => Ok(draft),
+            Slot::Kept(item) => {
+                let node = self.file.node(item.child)?;
+                self.free(item.child, &node)?;
+                Ok(match &node {
+                    Node::Leaf(leaf) => Draft::Leaf((0..leaf.len()).map(|i| leaf_item(leaf, i)).collect()),
+                    Node::Branch(branch) => {
+                        let item = |i| BranchItem { key: branch.key_bytes(i), child: branch.child(i) };
+                        Draft::Branch((0..branch.len()).map(item).collect())
+                    }
+                })
+            }
+        }
+    }
+
+    fn join(&self, left: Draft, right: Draft) -> Result<Draft, BackendError> {
+        match (left, right) {
+            (Draft::Leaf(mut left), Draft::Leaf(right)) => {
+                left.extend(right);
+                Ok(Draft::Leaf(left))
+            }
+            (Draft::Branch(mut left), Draft::Branch(right)) => {
+                left.extend(right);
+                Ok(Draft::Branch(left))
+            }
+            (Draft::Branch(branch), Draft::Leaf(_)) | (Draft::Leaf(_), Draft::Branch(branch)) => {
+                let child = branch.first().map_or(0, |item| item.child);
+                let expected = format!("leaves at one depth (the branch above page {child} has a leaf beside it)");
+                Err(self.file.error(child, fault(expected, "leaves at two")))
+            }
+        }
+    }
+
+    /// Writes a draft to as many pages as it fills.
+    fn spill(&mut self, draft: Draft, fill: Fill) -> Vec<BranchItem> {
+        match draft {
+            Draft::Leaf(items) => self.spill_items(&items, fill),
+            Draft::Branch(items) => self.spill_items(&items, fill),
+        }
+    }
+
+    fn spill_items<I: Item>(&mut self, items: &[I], fill: Fill) -> Vec<BranchItem> {
+        let page_size = self.file.page_size;
+        let parts = split(items, page_size, fill).into_iter();
+        let write = |part: &[I]| {
+            let pages = page::encoded_bytes(part).div_ceil(page_size) as u64;
+            let id = self.allocate(pages);
+            self.write(id, page::encode(id, part, page_size));
+            BranchItem { key: part.first().map_or_else(Bytes::new, |item| item.key().clone()), child: id }
+        };
+        parts.map(write).collect()
+    }
+
+    /// Takes pages, from the freelist or the file's end.
+    pub(super) fn allocate(&mut self, pages: u64) -> u64 {
+        self.freelist.allocate(self.txid, pages).unwrap_or_else(|| {
+            let end = self.file.high_water;
+            self.file.high_water += pages;
+            end
+        })
+    }
+
+    /// Gives page `id` its content.
+    pub(super) fn write(&mut self, id: u64, page: Vec<u8>) {
+        let page = Bytes::from(page);
+        self.file.issue(id, page.clone());
+        self.written.push((id, page));
+    }
+
+    /// The tree of this transaction no longer needs a page.
+    fn free(&mut self, id: u64, node: &Node) -> Result<(), BackendError> {
+        self.free_pages(id, (node.bytes().len() / self.file.page_size) as u64)
+    }
+
+    pub(super) fn free_pages(&mut self, first: u64, pages: u64) -> Result<(), BackendError> {
+        if self.freelist.holds(first, pages) {
+            return Err(self
+                .file
+                .error(first, fault("a page that a tree reaches not to be free", "it in the freelist")));
+        }
+        self.freelist.free(self.txid, first, pages);
+        Ok(())
+    }
+}
+
+impl Draft {
+    fn is_empty(&self) -> bool {
+        match self {
+            Draft::Leaf(items) => items.is_empty(),
+            Draft::Branch(items) => items.is_empty(),
+        }
+    }
+
+    fn is_underfull(&self, page_size: usize) -> bool {
+        match self {
+            Draft::Leaf(items) => page::encoded_bytes(items) <= page_size / 4,
+            Draft::Branch(items) => items.len() < 2 || page::encoded_bytes(items) <= page_size / 4,
+        }
+    }
+}
+
+fn leaf_item(leaf: &Leaf, i: usize) -> LeafItem {
+    LeafItem { flags: leaf.flags(i), key: leaf.key_bytes(i), value: leaf.value(i) }
+}
+
+fn is_inline(items: &[LeafItem], inline_max: usize) -> bool {
+    page::encoded_bytes(items) <= inline_max && items.iter().all(|item| item.flags == 0)
+}
+
+/// Cuts elements into pages. A branch keeps at least two children a page, a leaf one element; an element that is longer
+/// than a page makes its page overflow.
+pub(super) fn split<I: Item>(items: &[I], page_size: usize, fill: Fill) -> Vec<&[I]> {
+    let least = if I::KIND == PageKind::Branch { 2 } else { 1 };
+    let threshold = page_size * fill.0 / 100;
+    let (mut rest, mut bytes) = (items, page::encoded_bytes(items));
+    let mut parts = Vec::with_capacity(bytes / threshold + 1);
+    while bytes > page_size && rest.len() >= 2 * least {
+        let (mut count, mut size) = (0, page::encoded_bytes::<I>(&[]));
+        while count < rest.len() - least && (count < least || size + rest[count].bytes() <= threshold) {
+            size += rest[count].bytes();
+            count += 1;
+        }
+        let (part, others) = rest.split_at(count);
+        parts.push(part);
+        rest = others;
+        bytes -= part.iter().map(Item::bytes).sum::<usize>();
+    }
+    parts.push(rest);
+    parts
+}
