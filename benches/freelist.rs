@@ -15,7 +15,7 @@
 mod support;
 
 use bytes::Bytes;
-use seedbed::backend::{Bolt, BoltConfig, Bucket, Engine, FreelistKind};
+use seedbed::backend::{BoltConfig, Bucket, FreelistKind};
 use std::time::Duration;
 use support::forge;
 use support::pairs::{Order, Pair, Pairs, mix};
@@ -59,7 +59,10 @@ fn measure(freelist: FreelistKind, free: u64, commits: u64) -> (Duration, Durati
         }
         side.put_batch_timed(&batch)
     };
-    (0..3).for_each(|n| drop(commit(n, false))); // what the first commits free is released by the next
+    // What the first commits free is released by the next.
+    for n in 0..3 {
+        commit(n, false);
+    }
     let single: Vec<_> = (0..commits).map(|n| commit(3 + n, false)).collect();
     let long: Vec<_> = (0..commits).map(|n| commit(3 + commits + n, true)).collect();
     (mean(&single), mean(&long), open)

@@ -14,8 +14,9 @@ mod support;
 
 use bytes::Bytes;
 use prost::Message as _;
-use seedbed::backend::{Bolt, BoltConfig, Bucket, Engine, Finished};
-use seedbed::disk::{DiskRead, OpSink};
+use seedbed::backend::bolt::Bolt;
+use seedbed::backend::{BoltConfig, Bucket};
+use seedbed::disk::DiskRead as _;
 use seedbed::mvcc::{Revision, Store, StoreConfig};
 use seedbed::pb::mvccpb::KeyValue;
 use std::fs::File;
