@@ -5,6 +5,7 @@
 
 use crate::api::{Error, Request, Response};
 use crate::backend::BackendError;
+use crate::cluster::{Change, ChangeError, Cluster, Record};
 use crate::mvcc::{self, MvccError, Store};
 use crate::pb::etcdserverpb::InternalRaftRequest;
 use crate::raft::{Entry, EntryKind};
@@ -35,13 +36,30 @@ impl From<MvccError> for Error {
 /// Applies `entry`, whose index must follow the last applied one. An error is the engine's: the member must stop.
 pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> {
     assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
-    let request = match entry.kind {
-        EntryKind::Normal => decode(entry),
-        // Configurations change with the chapter on membership; the bootstrap changes say what `start` already knows.
-        EntryKind::ConfChange | EntryKind::ConfChangeV2 => InternalRaftRequest::default(),
+    let (request, records) = match entry.kind {
+        EntryKind::Normal => {
+            // Data that is no request changes nothing, at every member alike.
+            let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+            let records = match &request.v2 {
+                Some(v2) => records(store, Change::of_v2(v2))?,
+                None => Vec::new(),
+            };
+            (request, records)
+        }
+        // Who votes changes with the chapter on membership; here it is written down who is who.
+        EntryKind::ConfChange => {
+            (InternalRaftRequest::default(), records(store, Change::of_conf_change(&entry.data).map(Some))?)
+        }
+        EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
     };
     let number = request.header.as_ref().map_or(0, |header| header.id);
     let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
+    for Record { bucket, key, value } in records {
+        match value {
+            Some(value) => txn.set(bucket, key, value)?,
+            None => txn.unset(bucket, &key)?,
+        }
+    }
     let result = if let Some(put) = &request.put {
         txn.put(put).map(Response::Put)
     } else if let Some(delete) = &request.delete_range {
@@ -61,10 +79,11 @@ pub fn apply(store: &mut Store, entry: &Entry) -> Result<Applied, BackendError> 
     }
 }
 
-/// The request in an entry. Members of another make also write v2 requests (a member's attributes, the cluster's
-/// version) into the log; they change nothing here.
-fn decode(entry: &Entry) -> InternalRaftRequest {
-    InternalRaftRequest::decode(entry.data.clone()).unwrap_or_default()
+/// What to write down about the cluster. A change that cannot be read, or not be made, changes nothing: the entry is
+/// the same at every member, and so is the answer.
+fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result<Vec<Record>, BackendError> {
+    let Ok(Some(change)) = change else { return Ok(Vec::new()) };
+    Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
 }
 
 /// The entry data of a write.

@@ -36,6 +36,13 @@ pub enum Bug {
     SnapdbDeletedEarly,
     /// A defragmentation and a snapshot's installation rename onto the same database (etcd #20271).
     DefragVsSnapshot,
+    /// Boot derives the revision from the surviving records and from finished compactions, not from a scheduled one
+    /// that has already removed the newest tombstones (etcd #17780).
+    CompactLosesLatestRev,
+    /// Each chunk of an index restore builds fresh key indexes and overwrites those of the chunks before (etcd #8127).
+    ChunkRestoreClobbers,
+    /// A resumed compaction's hash covers only what was left to do (etcd #15919).
+    InterruptedCompactHash,
 }
 
 /// A row of the catalogue.
@@ -61,7 +68,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that is built.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 14] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -73,6 +80,9 @@ impl Bug {
         Bug::SnapshotOrder,
         Bug::SnapdbDeletedEarly,
         Bug::DefragVsSnapshot,
+        Bug::CompactLosesLatestRev,
+        Bug::ChunkRestoreClobbers,
+        Bug::InterruptedCompactHash,
     ];
 
     /// The bug of that name.
@@ -191,6 +201,36 @@ impl Bug {
                 summary: "a defragmentation that ends after a snapshot was installed renames the old data over it",
                 scenario: "scenarios/storage/defrag-vs-snapshot.toml",
                 check: "wal-replay",
+                seeds_to_find: 1,
+            },
+            Bug::CompactLosesLatestRev => BugInfo {
+                name: "compact-loses-latest-rev",
+                issue: "etcd #17780, #16693",
+                versions: "< 3.5.14, < 3.4.32",
+                class: "inconsistency",
+                summary: "a crash after a compaction removed the newest tombstones turns the revision back at boot",
+                scenario: "scenarios/inconsistency/compact-loses-latest-rev.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::ChunkRestoreClobbers => BugInfo {
+                name: "chunk-restore-clobbers",
+                issue: "etcd #8127",
+                versions: "3.2.0",
+                class: "inconsistency",
+                summary: "each chunk of an index restore overwrites what the chunks before it knew of the same keys",
+                scenario: "scenarios/inconsistency/chunk-restore-clobbers.toml",
+                check: "linearizable",
+                seeds_to_find: 1,
+            },
+            Bug::InterruptedCompactHash => BugInfo {
+                name: "interrupted-compact-hash",
+                issue: "etcd #15919",
+                versions: "< 3.5.10",
+                class: "false alarm",
+                summary: "a resumed compaction's hash covers only its remainder: members disagree without corruption",
+                scenario: "scenarios/inconsistency/interrupted-compact-hash.toml",
+                check: "compaction-hash",
                 seeds_to_find: 1,
             },
         }

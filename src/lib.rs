@@ -10,8 +10,9 @@
 //! ```text
 //!   what it is                              who imports whom (an arrow points at what is imported)
 //!
-//!   member/   the loops of a server         member ──┬──► apply ──► mvcc ──► backend
+//!   member/   the loops of a server         member ──┬──► apply ──► cluster ──► mvcc ──► backend
 //!   apply     an entry becomes a change              │      └──────► api
+//!   cluster/  who the members are                    │
 //!   mvcc/     revisions, index, txn                  ├──► wal, snap ──► disk
 //!   backend/  named buckets of pairs                 │      └──────────► raft
 //!   wal/      what Raft must not forget              └──► raft ──► bug
@@ -51,6 +52,7 @@ pub mod api;
 pub mod apply;
 pub mod backend;
 pub mod bug;
+pub mod cluster;
 pub mod disk;
 pub mod disk_mem;
 pub mod member;

@@ -51,8 +51,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/snap", &["snap", "wal", "disk", "pb", "raft"]),
     ("src/backend", &["backend", "disk", "bug"]),
     ("src/mvcc", &["mvcc", "backend", "pb", "bug"]),
+    ("src/cluster", &["cluster", "backend", "mvcc", "pb", "raft"]),
     ("src/api.rs", &["pb", "raft"]),
-    ("src/apply.rs", &["api", "backend", "mvcc", "pb", "raft"]),
+    ("src/apply.rs", &["api", "backend", "cluster", "mvcc", "pb", "raft"]),
 ];
 
 #[test]

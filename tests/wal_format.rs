@@ -139,9 +139,11 @@ fn release_keeps_the_segment_that_recovery_would_start_in() {
     wal.save_snapshot(&meta, &mut sink);
     let firsts = |wal: &Wal| wal.segments().map(|s| s.first_index).collect::<Vec<_>>();
     assert_eq!(firsts(&wal), [0, 2, 3, 4, 5, 6, 7, 8]);
-    wal.release(5, &mut sink);
-    assert_eq!(firsts(&wal), [5, 6, 7, 8]);
-    wal.release(100, &mut sink);
+    wal.release(5, 6, &mut sink);
+    assert_eq!(firsts(&wal), [3, 4, 5, 6, 7, 8], "more are kept than are needed");
+    wal.release(5, 1, &mut sink);
+    assert_eq!(firsts(&wal), [5, 6, 7, 8], "and never less");
+    wal.release(100, 0, &mut sink);
     assert_eq!(firsts(&wal), [8], "the tail stays");
     disk.apply_all(&mut ops);
     assert_eq!(disk.list("member/wal").len(), 1);

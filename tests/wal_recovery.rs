@@ -336,7 +336,7 @@ fn reading_starts_at_a_snapshot_that_the_log_knows() {
     assert!(matches!(unknown, WalError::SnapshotNotFound { index: 7, .. }), "{unknown}");
 
     let mut ops = Vec::new();
-    log.wal.release(8, &mut OpSink::new(&mut ops, &mut log.next_id));
+    log.wal.release(8, 1, &mut OpSink::new(&mut ops, &mut log.next_id));
     log.disk.apply_all(&mut ops);
     assert_eq!(marks(&log.disk), [8, 12]);
     assert_eq!(reopen(&mut log.disk.clone(), 300, from(8, 1)).unwrap().entries.len(), 4);

@@ -3,13 +3,14 @@
 use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
 use crate::check::{Budget, Violation, serializable};
 use crate::explain::{self, Explainer};
+use crate::figures;
 use crate::report::{
     CheckReport, CheckResult, ClientFigures, ExpectationReport, FailureReport, LeaderChangeReport, Report, Verdict,
 };
 use crate::run::{self, thread_cpu_time};
 use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance};
 use crate::story::quoted;
-use crate::story::words::count;
+use crate::story::words::{count, counted};
 use crate::world::random::Stream;
 use crate::world::{Options, Outcome, digest};
 use seedbed::time::Nanos;
@@ -80,7 +81,7 @@ pub fn combine(arms: Vec<Report>) -> Report {
     let failed = arms.iter().filter(|arm| arm.exit != 0).flat_map(|arm| arm.failed_checks.clone());
     whole.failed_checks = failed.collect();
     whole.failed_checks.dedup();
-    whole.observations = BTreeMap::new();
+    (whole.observations, whole.db) = (BTreeMap::new(), Vec::new());
     // The first arm's command, without the arm: it has the command line's bugs.
     let arm = arms[0].arm.as_ref().map(|arm| format!(" --arm {}", quoted(arm)));
     whole.replay = arm.map_or(arms[0].replay.clone(), |arm| arms[0].replay.replacen(&arm, "", 1));
@@ -115,6 +116,8 @@ fn blank(file: &ScenarioFile, scenario: &Scenario, arm: Option<&str>, seed: u64,
         checks: Vec::new(),
         expectations: Vec::new(),
         observations: BTreeMap::new(),
+        db: Vec::new(),
+        columns: scenario.report.columns.iter().map(|column| column.name()).collect(),
         clients: ClientFigures::default(),
         signature: None,
         replay,
@@ -129,6 +132,7 @@ fn fill(report: &mut Report, scenario: &Scenario, outcome: &Outcome) {
     report.leader_changes_detail = leader_changes(scenario, outcome);
     report.leader_changes = report.leader_changes_detail.len() as u64;
     report.clients = clients(outcome);
+    report.db = figures::databases(&outcome.tally);
     report.observations = observations(report, outcome);
     let mut judge = Checks { scenario, outcome, report };
     judge.all();
@@ -162,6 +166,16 @@ impl Checks<'_> {
         if wanted.wal_replay {
             let names = self.failed(|check| check == "wal-replay");
             self.line("wal-replay", names, format!("{} restarts", self.outcome.replays));
+        }
+        if wanted.wal_replay_equals_backend {
+            let names = self.failed(|check| check == "wal-replay-equals-backend");
+            let compared = counted(self.outcome.stores_compared, "store compared", "stores compared");
+            self.line("wal-replay-equals-backend", names, compared);
+        }
+        let databases = &self.outcome.tally.databases;
+        if wanted.compaction_hash && databases.iter().any(|database| database.compactions > 0) {
+            let names = self.failed(|check| check == "compaction-hash");
+            self.line("compaction-hash", names, format!("{} compared", count(self.outcome.compactions_compared)));
         }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
@@ -388,6 +402,7 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::SnapshotsSent => tally.snapshots_sent as f64,
         Observation::SlowestS => report.clients.slowest_s,
         Observation::Events => report.events as f64,
+        of_databases => figures::observe(*of_databases, tally).expect("invariant: the rest is of databases"),
     };
     Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()
 }

@@ -45,6 +45,7 @@ pub mod capsule;
 pub mod check;
 pub mod cli;
 mod explain;
+mod figures;
 pub mod judge;
 pub mod report;
 pub mod run;

@@ -45,6 +45,12 @@ pub struct Report {
     pub expectations: Vec<ExpectationReport>,
     /// Figures, by the names that `[expect]` uses.
     pub observations: BTreeMap<&'static str, f64>,
+    /// Each member's database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub db: Vec<DatabaseReport>,
+    /// The figures that a table of arms shows; empty: the usual ones.
+    #[serde(skip)]
+    pub columns: Vec<&'static str>,
     /// What clients saw.
     pub clients: ClientFigures,
     /// What groups this failure with others of its kind; `None` if nothing failed.
@@ -174,6 +180,60 @@ pub struct ExpectationReport {
     pub seen: String,
     /// Whether it was met.
     pub met: bool,
+}
+
+/// A member's database: sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DatabaseReport {
+    /// Whose.
+    pub member: String,
+    /// The largest that the file was.
+    pub size_max: u64,
+    /// Its size at the end.
+    pub size_end: u64,
+    /// What is in use of it at the end.
+    pub in_use_end: u64,
+    /// Free pages at the end.
+    pub free_pages_end: u64,
+    /// Pages at the end that wait for a reader, or for the older meta page.
+    pub pending_pages_end: u64,
+    /// The most of these.
+    pub pending_pages_max: u64,
+    /// The most images that were read at a time.
+    pub readers_max: u64,
+    /// Batches that became durable.
+    pub commits: u64,
+    /// How long that took in the median, in milliseconds.
+    pub commit_ms_p50: f64,
+    /// What 99 of 100 did not exceed.
+    pub commit_ms_p99: f64,
+    /// The longest.
+    pub commit_ms_max: f64,
+    /// Compactions that removed their last record.
+    pub compactions: u64,
+    /// Copies into a dense file.
+    pub defrags: Vec<DefragReport>,
+    /// Restarts with the data that was there.
+    pub starts: u64,
+    /// The longest CPU time that loading it took, in milliseconds.
+    pub start_ms_max: f64,
+    /// Snapshots that replaced it.
+    pub snapshots: u64,
+    /// The longest time from sending one to its use, in milliseconds.
+    pub snapshot_ms_max: f64,
+}
+
+/// A copy of a database into a dense file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DefragReport {
+    /// When the new file was in use, in seconds.
+    pub at: f64,
+    /// How long it took, in milliseconds.
+    pub took_ms: f64,
+    /// Bytes of the old file.
+    pub before: u64,
+    /// Bytes of the new one.
+    pub after: u64,
 }
 
 /// What clients saw.

@@ -28,6 +28,16 @@ pub enum BackendError {
         /// What is wrong with page 0 and with page 1.
         reasons: String,
     },
+    /// A pair is not what its bucket holds.
+    #[error("bucket {bucket}, key {key}: expected {expected}; {ADVICE}")]
+    Record {
+        /// The bucket's name.
+        bucket: &'static str,
+        /// The key.
+        key: String,
+        /// What should be there.
+        expected: String,
+    },
     /// An image cannot be restored.
     #[error(transparent)]
     Image(#[from] ImageError),

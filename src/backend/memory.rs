@@ -4,7 +4,7 @@
 //! their bytes; every number a little-endian u64.
 
 use super::{BackendError, Bucket, Engine, Finished, Image, ImageError, Stats};
-use crate::disk::{OpId, OpSink};
+use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -155,6 +155,8 @@ impl Engine for Memory {
     fn defrag_slice(&mut self, _max: usize, _ops: &mut OpSink<'_>) -> Result<bool, BackendError> {
         Ok(true)
     }
+
+    fn renamed(&mut self, _to: FileName) {}
 
     fn hash(&self) -> u64 {
         self.hash

@@ -25,7 +25,7 @@ pub use config::{BoltConfig, EngineConfig, FreelistKind};
 pub use error::{BackendError, ImageError};
 pub use memory::Memory;
 
-use crate::disk::{OpId, OpSink};
+use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
 
 /// An ordered store of byte pairs with transactions.
@@ -86,6 +86,9 @@ pub trait Engine: std::fmt::Debug {
     /// Copies about `max` bytes more. `true` when nothing is left to copy (the file has yet to become durable and to
     /// get its name).
     fn defrag_slice(&mut self, max: usize, ops: &mut OpSink<'_>) -> Result<bool, BackendError>;
+
+    /// The owner has issued a rename of the engine's file.
+    fn renamed(&mut self, to: FileName);
 
     /// A hash of all pairs of all buckets, the same whatever order they were written in.
     fn hash(&self) -> u64;

@@ -40,6 +40,8 @@ pub struct Config {
     pub snapshot_catchup: u64,
     /// Snapshot files kept.
     pub max_snapshots: usize,
+    /// WAL segments kept; more, while they are needed.
+    pub max_wals: usize,
     /// A WAL segment is cut when it has grown past this many bytes.
     pub wal_segment_bytes: u64,
     /// Where the store keeps its pairs.
@@ -84,6 +86,7 @@ impl Config {
             snapshot_count: 100_000,
             snapshot_catchup: 5_000,
             max_snapshots: 5,
+            max_wals: 5,
             wal_segment_bytes: 64_000_000,
             engine: EngineConfig::Memory,
             batch_interval: 100 * MILLISECOND,

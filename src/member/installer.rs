@@ -11,17 +11,20 @@
 //! A crash in between is no matter: the start looks whether the database reaches as far as the newest snapshot, and
 //! fetches the `.snap.db` if it does not.
 
+use super::storage::{db_file, open_database};
 use super::{Effects, Member, StopReason, TraceEvent};
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
 use crate::disk::{OpId, OpSink};
-use crate::mvcc::{RestoreError, Store, StoreConfig};
+use crate::mvcc::{RestoreError, Restoring};
 use crate::raft::{Snapshot, SnapshotMeta};
-use crate::snap;
+use crate::snap::{self, db, db::SnapDb};
 use crate::time::{Nanos, Now};
 
 #[derive(Debug, Default)]
 pub(super) struct Installer {
+    /// A database that the raft loop receives.
+    receiving: Option<SnapDb>,
     stage: Stage,
     /// When the next slice may begin.
     next_at: Nanos,
@@ -38,6 +41,16 @@ enum Stage {
 }
 
 impl Installer {
+    /// A database is being received.
+    pub(super) fn receive(&mut self, database: SnapDb) {
+        self.receiving = Some(database);
+    }
+
+    /// The database that was being received: its bytes are durable.
+    pub(super) fn received(&mut self) -> Option<SnapDb> {
+        self.receiving.take()
+    }
+
     pub(super) fn wakes_at(&self) -> Nanos {
         if matches!(self.stage, Stage::Restoring { .. }) { self.next_at } else { Nanos::MAX }
     }
@@ -67,7 +80,7 @@ impl Member {
             },
             EngineConfig::Bolt(_) => {
                 let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-                ops.rename(&super::storage::received_db(meta.index), &super::storage::db_file());
+                ops.rename(&db::file_name(meta.index), &db_file());
                 let awaited = ops.sync_dir(&snap::DIR.into());
                 self.installer.stage = Stage::Naming { meta, awaited };
             }
@@ -81,7 +94,7 @@ impl Member {
             return;
         }
         let Stage::Naming { meta, .. } = std::mem::take(&mut self.installer.stage) else { return };
-        match super::storage::open_database(&self.config, &self.disk) {
+        match open_database(&self.config, &db_file(), &self.disk) {
             Ok(engine) => self.begin_restore(now, meta, engine, fx),
             Err(error) => fx.stop = Some(StopReason::Backend(error)),
         }
@@ -89,7 +102,8 @@ impl Member {
 
     fn begin_restore(&mut self, now: Now, meta: SnapshotMeta, engine: Box<dyn Engine>, fx: &mut Effects) {
         let restoring = Box::new(Restoring::new(engine, self.config.store()));
-        self.installer = Installer { stage: Stage::Restoring { meta, restoring }, next_at: now.mono };
+        self.installer.stage = Stage::Restoring { meta, restoring };
+        self.installer.next_at = now.mono;
         self.run_installer(now, fx);
     }
 
@@ -111,13 +125,7 @@ impl Member {
 
     fn installed(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
-        match restoring.finish() {
-            Ok(store) => self.replace_store(store),
-            Err(error) => {
-                fx.stop = Some(unreadable(&error));
-                return;
-            }
-        }
+        self.store = restoring.finish();
         self.raft.applied_to(meta.index);
         self.raft.set_snapshot(meta.clone());
         self.committer = super::committer::Committer::new(self.store.applied());
@@ -130,18 +138,4 @@ impl Member {
 
 fn unreadable(error: &RestoreError) -> StopReason {
     StopReason::Snapshot(error.to_string())
-}
-
-#[derive(Debug)]
-struct Restoring(Option<Box<dyn Engine>>, StoreConfig);
-impl Restoring {
-    fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Restoring {
-        Restoring(Some(engine), config)
-    }
-    fn step(&mut self) -> Result<bool, RestoreError> {
-        Ok(true)
-    }
-    fn finish(mut self) -> Result<Store, RestoreError> {
-        Store::restore(self.0.take().unwrap(), self.1)
-    }
 }

@@ -9,7 +9,7 @@
 //! waits in the channel and the rest are lost. A leader counts heartbeats in ticks, so a leader with a stalled disk
 //! falls silent although its CPU and network are well; a follower with one forgets how long it has heard nothing.
 
-use super::{Effects, Member, TraceEvent};
+use super::{Effects, Member, StopReason, TraceEvent};
 use crate::bug::Bug;
 use crate::disk::{OpId, OpSink};
 use crate::raft::{Body, Message, Ready, Role};
@@ -86,7 +86,13 @@ impl Member {
             self.apply.push(std::mem::take(&mut ready.committed));
             match &ready.snapshot {
                 Some(snapshot) => {
-                    let awaited = self.write_received(snapshot, fx);
+                    let awaited = match self.write_received(snapshot, fx) {
+                        Ok(awaited) => awaited,
+                        Err(error) => {
+                            fx.stop = Some(StopReason::Snapshot(error.to_string()));
+                            return;
+                        }
+                    };
                     self.block(now, Stage::SnapshotFile, awaited, ready, fx);
                 }
                 None => self.save_to_wal(now, ready, fx),
@@ -133,8 +139,8 @@ impl Member {
         match stage {
             Stage::Start => {}
             Stage::SnapshotFile => {
-                let meta = &ready.snapshot.as_ref().expect("invariant: this stage has a snapshot").meta;
-                let awaited = self.publish_received(meta, fx);
+                let snapshot = ready.snapshot.as_ref().expect("invariant: this stage has a snapshot");
+                let awaited = self.publish_received(snapshot, fx);
                 self.block(now, Stage::SnapshotName, awaited, ready, fx);
             }
             Stage::SnapshotName => self.save_to_wal(now, ready, fx),

@@ -10,7 +10,7 @@
 
 use super::{Effects, Member, StopReason, TraceEvent};
 use crate::disk::{OpId, OpSink};
-use crate::raft::{Snapshot, SnapshotMeta};
+use crate::raft::SnapshotMeta;
 use crate::snap;
 use crate::time::Now;
 use std::collections::VecDeque;
@@ -79,7 +79,7 @@ impl Member {
     }
 
     fn save_snapshot(&mut self, meta: SnapshotMeta, fx: &mut Effects) {
-        let data = match self.snapshot_data(meta.index) {
+        let data = match self.snapshot_data() {
             Ok(data) => data,
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
@@ -132,20 +132,7 @@ impl Member {
             ops.remove(&snap::file_name(&old));
         }
         if let Some(oldest) = self.snapshotter.kept.front() {
-            self.wal.release(oldest.index, &mut ops);
+            self.wal.release(oldest.index, self.config.max_wals, &mut ops);
         }
-    }
-
-    /// Writes a leader's snapshot under a name of its own. Returns what to wait for before it is
-    /// [published](Member::publish_received).
-    pub(super) fn write_received(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Vec<OpId> {
-        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        snap::write(&snapshot.meta, &snapshot.data, &mut ops)
-    }
-
-    /// Gives a received snapshot its names. Returns what to wait for before the WAL may tell of it.
-    pub(super) fn publish_received(&mut self, meta: &SnapshotMeta, fx: &mut Effects) -> Vec<OpId> {
-        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        snap::publish(meta, &mut ops)
     }
 }

@@ -1,42 +1,152 @@
-//! The database of a member: where it lies, and how it is opened.
+//! The database of a member: where it lies, which one a start finds, what stands beside it.
+//!
+//! A start looks for a store that reaches at least as far as the newest snapshot, because the log begins there; which
+//! file that is, `crate::snap::restart` decides. The memory engine has no file; its store is the snapshot file's.
 
-use super::{Config, Member};
+use super::start::StartError;
+use super::{Config, Effects, Member, wal_dir};
+use crate::backend::bolt::Bolt;
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
-use crate::disk::{DiskRead, FileName};
+use crate::bug::Bug;
+use crate::cluster::{Cluster, v2store};
+use crate::disk::{DiskRead, FileName, OpId, OpSink};
+use crate::disk_mem::{MemDisk, SharedMemDisk};
 use crate::mvcc::Store;
+use crate::raft::Snapshot;
+use crate::snap::restart::{self, Found, Start};
+use crate::snap::{self, db::SnapDb};
 use bytes::Bytes;
 use std::rc::Rc;
 
-/// Opens the database that lies there.
-pub(super) fn open_database(config: &Config, _disk: &Rc<dyn DiskRead>) -> Result<Box<dyn Engine>, BackendError> {
-    match config.engine {
-        EngineConfig::Memory => Ok(Box::new(Memory::new())),
-        EngineConfig::Bolt(_) => todo!(),
-    }
-}
+/// Bytes of a received database that one write carries.
+const CHUNK: usize = 32 << 10;
 
 /// The database's path.
 pub(super) fn db_file() -> FileName {
     "member/snap/db".into()
 }
 
-/// The path of a database that was received with the snapshot at `index`.
-pub(super) fn received_db(index: u64) -> FileName {
-    format!("member/snap/{index:016x}.snap.db").into()
+/// The store of a member that begins, or begins again: `log_last` is its log's last index (`None`: there is no log),
+/// `snapshot` the newest snapshot that its log knows.
+pub(super) fn store_at_start(
+    config: &Config,
+    log_last: Option<u64>,
+    snapshot: Option<&Snapshot>,
+    disk: &Rc<dyn DiskRead>,
+    ops: &mut OpSink<'_>,
+) -> Result<Store, StartError> {
+    let EngineConfig::Bolt(bolt) = config.engine else {
+        return match snapshot {
+            None => Ok(Store::new(Box::new(Memory::new()), config.store())),
+            Some(snapshot) => from_image(config, snapshot),
+        };
+    };
+    let store = if disk.len(&db_file()).is_ok() { Some(open_store(config, &db_file(), disk)?) } else { None };
+    let database = store.as_ref().map(Store::consistent_index);
+    let found = Found { log_last, snapshot: snapshot.map(|snapshot| snapshot.meta.index), database };
+    let start = restart::fit(&**disk, &db_file(), &wal_dir(), found)?;
+    let needed = if let Start::Received { index, .. } = start { Some(index) } else { None };
+    remove_leftovers(needed, &**disk, ops);
+    match (start, store) {
+        (Start::Database, Some(store)) => Ok(store),
+        (Start::Received { file, .. }, _) => {
+            let mut store = open_store(config, &file, disk)?;
+            ops.rename(&file, &db_file());
+            ops.sync_dir(&snap::DIR.into());
+            store.engine_mut().renamed(db_file());
+            Ok(store)
+        }
+        _ => {
+            let engine = Bolt::create(disk.clone(), db_file(), bolt, ops);
+            Ok(Store::new(Box::new(engine), config.store()))
+        }
+    }
+}
+
+/// What crashes left beside the database: files half written, received databases that nobody needs, a copy that a
+/// defragmentation did not finish.
+fn remove_leftovers(needed: Option<u64>, disk: &dyn DiskRead, ops: &mut OpSink<'_>) {
+    snap::clean(disk, needed, ops);
+    let copy: FileName = format!("{}.tmp", db_file()).into();
+    if disk.len(&copy).is_ok() {
+        ops.remove(&copy);
+    }
+}
+
+fn from_image(config: &Config, snapshot: &Snapshot) -> Result<Store, StartError> {
+    let broken = |error| StartError::Store { file: snap::file_name(&snapshot.meta), error };
+    let engine = Memory::from_image(&snapshot.data).map_err(|error| broken(BackendError::from(error).into()))?;
+    Store::restore(Box::new(engine), config.store()).map_err(broken)
+}
+
+fn open_store(config: &Config, file: &FileName, disk: &Rc<dyn DiskRead>) -> Result<Store, StartError> {
+    let engine = open_database(config, file, disk)?;
+    Store::restore(engine, config.store()).map_err(|error| StartError::Store { file: file.clone(), error })
+}
+
+/// Opens the database that lies there.
+pub(super) fn open_database(
+    config: &Config,
+    file: &FileName,
+    disk: &Rc<dyn DiskRead>,
+) -> Result<Box<dyn Engine>, BackendError> {
+    match config.engine {
+        EngineConfig::Memory => Ok(Box::new(Memory::new())),
+        EngineConfig::Bolt(bolt) => Ok(Box::new(Bolt::open(disk.clone(), file.clone(), bolt)?)),
+    }
 }
 
 impl Member {
-    /// Puts a restored store in the place of the old one.
-    pub(super) fn replace_store(&mut self, store: Store) {
-        self.store = store;
-    }
-
-    /// What a snapshot file holds of a store at `index`.
-    pub(super) fn snapshot_data(&mut self, _index: u64) -> Result<Bytes, BackendError> {
+    /// What a snapshot file holds of the store: all of it, or, beside a database, what etcd 3.4 keeps outside it.
+    pub(super) fn snapshot_data(&mut self) -> Result<Bytes, BackendError> {
+        if self.config.engine != EngineConfig::Memory {
+            return Ok(v2store::encode(&Cluster::load(self.store.engine())?));
+        }
         let engine = self.store.engine_mut();
         let mut image = engine.begin_image();
         let whole = engine.image_chunk(&mut image, usize::MAX)?;
         engine.end_image(image);
         Ok(whole.unwrap_or_default())
     }
+
+    /// Writes a leader's snapshot under names of its own. Returns what to wait for before it is
+    /// [published](Member::publish_received).
+    pub(super) fn write_received(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Result<Vec<OpId>, BackendError> {
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        let EngineConfig::Bolt(_) = self.config.engine else {
+            return Ok(snap::write(&snapshot.meta, &snapshot.data, &mut ops));
+        };
+        let mut received = SnapDb::begin(snapshot.meta.index, &mut ops);
+        for from in (0..snapshot.data.len()).step_by(CHUNK) {
+            received.chunk(snapshot.data.slice(from..(from + CHUNK).min(snapshot.data.len())), &mut ops);
+        }
+        let synced = received.sync(&mut ops);
+        self.installer.receive(received);
+        let mut awaited = snap::write(&snapshot.meta, &cluster_of(&self.config, &snapshot.data)?, &mut ops);
+        awaited.push(synced);
+        Ok(awaited)
+    }
+
+    /// Gives a received snapshot its names. Returns what to wait for before the WAL may tell of it.
+    pub(super) fn publish_received(&mut self, snapshot: &Snapshot, fx: &mut Effects) -> Vec<OpId> {
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        let mut awaited = Vec::new();
+        if let Some(received) = self.installer.received() {
+            if self.config.bugs.on(Bug::SnapdbDeletedEarly) {
+                // What is older than the newest goes, whether it was applied or not (etcd #18055).
+                snap::db::purge(&*self.disk, received.index(), &mut ops);
+            }
+            awaited.push(received.publish(&mut ops));
+        }
+        awaited.extend(snap::publish(&snapshot.meta, &mut ops));
+        awaited
+    }
+}
+
+/// The cluster's records of a database image, as a snapshot file holds them.
+fn cluster_of(config: &Config, image: &Bytes) -> Result<Bytes, BackendError> {
+    let mut disk = MemDisk::new();
+    disk.insert(&db_file(), image.to_vec());
+    let engine = open_database(config, &db_file(), &SharedMemDisk::new(disk).reader())?;
+    Ok(v2store::encode(&Cluster::load(&*engine)?))
 }

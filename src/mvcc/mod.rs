@@ -14,15 +14,23 @@
 //!
 //! The index is rebuilt from the engine at start; nothing but the engine's pairs has to survive.
 //!
-//! Left out here: compaction, watch and leases, which have chapters (and files) of their own.
+//! `key_index` and `index` say when keys changed, `read` and `write` serve requests, `compact` forgets, `restore` begins
+//! again from an engine's records, `hash` compares members.
+//!
+//! Left out here: watch and leases, which have chapters (and files) of their own.
 
 mod compact;
+mod hash;
 mod index;
+mod key_index;
 mod read;
+mod restore;
 mod revision;
 mod write;
 
 pub use compact::Compacted;
+pub use hash::{HashJob, HashKv};
+pub use restore::Restoring;
 pub use revision::Revision;
 pub use write::WriteTxn;
 
@@ -30,8 +38,9 @@ use crate::backend::{BackendError, Bucket, Engine};
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use bytes::Bytes;
+use compact::Compaction;
 use index::Index;
-use prost::Message as _;
+use std::collections::VecDeque;
 
 /// The store: an index in memory over records in an engine.
 #[derive(Debug)]
@@ -40,6 +49,10 @@ pub struct Store {
     index: Index,
     /// Main revision of the last change.
     revision: i64,
+    /// The oldest readable revision; `None` before the first compaction.
+    compacted: Option<i64>,
+    /// Compactions that still have records to remove, oldest first.
+    compactions: VecDeque<Compaction>,
     applied: Applied,
     config: StoreConfig,
 }
@@ -90,8 +103,9 @@ pub enum RestoreError {
     /// The engine failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// A record's key is not a revision, or its value is not a key/value.
-    #[error("bucket key, record {key}: expected {expected}")]
+    /// A record's key is not a revision, its value is not a key/value, or it does not go on where the key's records
+    /// before it stopped.
+    #[error("bucket key, record {key}: expected {expected}; {ADVICE}")]
     Record {
         /// The record's key in hexadecimal.
         key: String,
@@ -99,16 +113,19 @@ pub enum RestoreError {
         expected: &'static str,
     },
     /// A mark is garbled.
-    #[error("bucket meta: expected {expected} as {mark}, found {found} bytes")]
+    #[error("bucket meta: expected {expected} as {mark}, found {found}; {ADVICE}")]
     Mark {
         /// Which.
         mark: &'static str,
         /// What should stand there.
         expected: &'static str,
-        /// Its length.
-        found: usize,
+        /// What does, in hexadecimal.
+        found: String,
     },
 }
+
+const ADVICE: &str = "the database is damaged: restore it from a snapshot, or remove this member from the cluster, \
+                      empty its directory and add it anew";
 
 /// Where the index of the last applied entry stands, u64 big-endian.
 const CONSISTENT_INDEX: &[u8] = b"consistent_index";
@@ -116,41 +133,6 @@ const CONSISTENT_INDEX: &[u8] = b"consistent_index";
 const TERM: &[u8] = b"term";
 
 impl Store {
-    /// An empty store on an empty engine.
-    pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Store {
-        Store { engine, index: Index::default(), revision: 1, applied: Applied::default(), config }
-    }
-
-    /// The store that an engine's records make.
-    pub fn restore(engine: Box<dyn Engine>, config: StoreConfig) -> Result<Store, RestoreError> {
-        let mut index = Index::default();
-        let mut revision = 1;
-        let mut broken = None;
-        engine.range(Bucket::Key, &[], None, &mut |key, value| {
-            match record(key, value) {
-                Ok((at, kv)) => {
-                    revision = revision.max(at.main);
-                    index.append(&kv.key, at, kv.create_revision, kv.version);
-                }
-                Err(error) => broken = Some(error),
-            }
-            broken.is_none()
-        })?;
-        if let Some(error) = broken {
-            return Err(error);
-        }
-        let number = |mark: &'static [u8], name| match engine.get(Bucket::Meta, mark)? {
-            None => Ok(0),
-            Some(bytes) => bytes[..].try_into().map(u64::from_be_bytes).map_err(|_| RestoreError::Mark {
-                mark: name,
-                expected: "8 bytes, big-endian",
-                found: bytes.len(),
-            }),
-        };
-        let applied = Applied { index: number(CONSISTENT_INDEX, "consistent_index")?, term: number(TERM, "term")? };
-        Ok(Store { engine, index, revision, applied, config })
-    }
-
     /// The engine below.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
@@ -204,12 +186,4 @@ impl Store {
     pub fn write(&mut self, entry: Applied) -> Result<WriteTxn<'_>, BackendError> {
         WriteTxn::begin(self, entry)
     }
-}
-
-fn record(key: &[u8], value: &Bytes) -> Result<(Revision, KeyValue), RestoreError> {
-    let error = |expected| RestoreError::Record { key: key.iter().map(|b| format!("{b:02x}")).collect(), expected };
-    let at =
-        Revision::decode(key).ok_or_else(|| error("a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone"))?;
-    let kv = KeyValue::decode(value.clone()).map_err(|_| error("an mvccpb.KeyValue"))?;
-    Ok((at, kv))
 }

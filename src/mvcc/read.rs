@@ -38,6 +38,7 @@ impl Store {
         if request.revision > newest {
             return Err(MvccError::FutureRevision);
         }
+        self.check_not_compacted(request)?;
         let at = if request.revision > 0 { request.revision } else { newest };
         let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0).unwrap_or(usize::MAX);
         // Sorting or filtering needs all of them before the limit may cut.
@@ -73,9 +74,27 @@ impl Store {
         self.engine.range(bucket, &[], None, visit)
     }
 
+    /// Whether a range's revision is still there. Asks only about one that is named: the current one always is.
+    pub(super) fn check_not_compacted(&self, request: &RangeRequest) -> Result<(), MvccError> {
+        let compacted = request.revision > 0 && request.revision < self.compact_revision();
+        if compacted { Err(MvccError::Compacted) } else { Ok(()) }
+    }
+
+    /// The revisions from main revision `since` on at which keys of the interval changed, ascending, tombstones too. Of
+    /// a key's changes in one transaction only the last is named.
+    pub fn changes_since(&self, key: &[u8], range_end: &[u8], since: i64) -> Result<Vec<Revision>, MvccError> {
+        if since < self.compact_revision() {
+            return Err(MvccError::Compacted);
+        }
+        Ok(match Interval::of(key, range_end) {
+            Interval::Key(key) => self.index.range_since(key, Some(&[key, &[0]].concat()), since),
+            Interval::Span(from, to) => self.index.range_since(from, to, since),
+        })
+    }
+
     /// The record of a live change.
     pub(super) fn load(&self, at: Revision) -> Result<KeyValue, BackendError> {
-        let value = self.engine.get(Bucket::Key, &at.encode(false))?;
+        let value = self.engine.get(Bucket::Key, &at.to_bytes())?;
         let value = value.expect("invariant: each indexed change has its record");
         Ok(KeyValue::decode(value).expect("invariant: the store's own records decode"))
     }

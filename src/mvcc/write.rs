@@ -1,5 +1,6 @@
 //! Writing: the transaction in which one entry is applied.
 
+use super::key_index::Change;
 use super::read::Interval;
 use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::compare::TargetUnion;
@@ -14,7 +15,7 @@ use std::cmp::Ordering;
 /// One entry's changes. They share one main revision, which exists only if there are any.
 #[derive(Debug)]
 pub struct WriteTxn<'a> {
-    store: &'a mut Store,
+    pub(super) store: &'a mut Store,
     /// The revision of the next change.
     next: Revision,
 }
@@ -63,14 +64,13 @@ impl<'a> WriteTxn<'a> {
 
     /// Sets a key.
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse, MvccError> {
-        let main = self.next.main;
-        let before = self.store.index.get(&request.key, main);
-        let prev_kv = before.filter(|_| request.prev_kv).map(|change| self.store.load(change.at)).transpose()?;
-        let (create_revision, version) = before.map_or((main, 1), |old| (old.create_revision, old.version + 1));
+        let before = if request.prev_kv { self.store.index.get(&request.key, self.next.main) } else { None };
+        let prev_kv = before.map(|change| self.store.load(change.at)).transpose()?;
+        let Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
         let kv = KeyValue {
             key: request.key.clone(),
             create_revision,
-            mod_revision: main,
+            mod_revision: self.next.main,
             version,
             value: request.value.clone(),
             lease: request.lease,
@@ -87,7 +87,8 @@ impl<'a> WriteTxn<'a> {
                 self.store.index.get(key, main).map(|change| (request.key.clone(), change.at)).into_iter().collect()
             }
             Interval::Span(from, to) => {
-                self.store.index.range(from, to, main).map(|(key, change)| (key.clone(), change.at)).collect()
+                let doomed = self.store.index.range(from, to, main);
+                doomed.map(|(key, change)| (Bytes::copy_from_slice(key), change.at)).collect()
             }
         };
         let mut response = DeleteRangeResponse { header: None, deleted: doomed.len() as i64, prev_kvs: Vec::new() };
@@ -95,6 +96,7 @@ impl<'a> WriteTxn<'a> {
             if request.prev_kv {
                 response.prev_kvs.push(self.store.load(at)?);
             }
+            assert!(self.store.index.tombstone(&key, self.next), "invariant: only what lives is deleted");
             self.record(&KeyValue { key, ..KeyValue::default() }, true)?;
         }
         Ok(response)
@@ -123,6 +125,7 @@ impl<'a> WriteTxn<'a> {
                 Some(request_op::Request::RequestRange(range)) if range.revision > self.revision() => {
                     return Err(MvccError::FutureRevision);
                 }
+                Some(request_op::Request::RequestRange(range)) => self.store.check_not_compacted(range)?,
                 _ => {}
             }
         }
@@ -174,7 +177,6 @@ impl<'a> WriteTxn<'a> {
 
     fn record(&mut self, kv: &KeyValue, tombstone: bool) -> Result<(), BackendError> {
         let at = self.next;
-        self.store.index.append(&kv.key, at, kv.create_revision, kv.version);
         self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into())?;
         self.next.sub += 1;
         Ok(())

@@ -403,6 +403,18 @@ pub struct InternalRaftRequest {
     pub header: Option<RequestHeader>,
 }
 
+impl InternalRaftRequest {
+    /// Reads the data of a normal entry. A bare request of the v2 store, as etcd 3.4 still proposes it, is none of
+    /// this message's and comes as [`InternalRaftRequest::v2`]; empty data (a new leader's entry) as no request.
+    pub fn of_entry(data: &Bytes) -> Result<InternalRaftRequest, prost::DecodeError> {
+        use prost::Message as _;
+        InternalRaftRequest::decode(data.clone()).or_else(|_| {
+            let v2 = Request::decode(data.clone())?;
+            Ok(InternalRaftRequest { v2: Some(v2), ..InternalRaftRequest::default() })
+        })
+    }
+}
+
 /// A request of the v2 store (proto2). In 3.4 a member publishes its name and client URLs, and the leader the cluster
 /// version, as such a PUT.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]

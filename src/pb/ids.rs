@@ -1,4 +1,4 @@
-//! Who is who: member ids, cluster ids, and a member as JSON.
+//! Who is who: member ids, cluster ids, and a member as JSON, whole and in the two parts in which etcd keeps it.
 //!
 //! etcd derives ids instead of handing them out, so that every member that boots from the same `--initial-cluster`
 //! computes the same ones without talking to the others:
@@ -10,7 +10,7 @@
 //!
 //! The seconds are there only for members added later: the same URLs must not bring a removed member back to life.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha1::{Digest, Sha1};
 
 /// The id of the member with these peer URLs. `added_at_s` (Unix seconds) for one added at run time, else `None`.
@@ -49,7 +49,7 @@ pub struct MemberJson {
     /// Its id.
     pub id: u64,
     /// Where its peers reach it.
-    #[serde(rename = "peerURLs", default)]
+    #[serde(rename = "peerURLs", default, deserialize_with = "null_as_empty")]
     pub peer_urls: Vec<String>,
     /// It does not vote.
     #[serde(rename = "isLearner", default, skip_serializing_if = "std::ops::Not::not")]
@@ -58,7 +58,7 @@ pub struct MemberJson {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Where clients reach it; empty (and left out) until it has published them.
-    #[serde(rename = "clientURLs", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "clientURLs", default, deserialize_with = "null_as_empty", skip_serializing_if = "Vec::is_empty")]
     pub client_urls: Vec<String>,
     /// Only in a change at run time: `true` turns a learner into a voter. Bootstrap entries do not have it.
     #[serde(rename = "isPromote", default, skip_serializing_if = "Option::is_none")]
@@ -68,22 +68,78 @@ pub struct MemberJson {
 impl MemberJson {
     /// The bytes that Go's `json.Marshal` gives.
     pub fn to_json(&self) -> Vec<u8> {
-        let json = serde_json::to_string(self).expect("invariant: numbers and strings always encode");
-        // Go also escapes what a browser might misread. Outside of strings none of these can stand.
-        let mut escaped = String::with_capacity(json.len());
-        for c in json.chars() {
-            match c {
-                '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", c as u32)),
-                c => escaped.push(c),
-            }
-        }
-        escaped.into_bytes()
+        go_json(self)
     }
 
     /// Reads what [`Self::to_json`] or etcd wrote. Unknown fields are skipped.
     pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(json)
     }
+}
+
+/// What a member publishes about itself, in the order of etcd's fields; the empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttributesJson {
+    /// Its name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Where clients reach it.
+    #[serde(rename = "clientURLs", default, deserialize_with = "null_as_empty", skip_serializing_if = "Vec::is_empty")]
+    pub client_urls: Vec<String>,
+}
+
+impl AttributesJson {
+    /// The bytes that Go's `json.Marshal` gives.
+    pub fn to_json(&self) -> Vec<u8> {
+        go_json(self)
+    }
+
+    /// Reads what [`Self::to_json`] or etcd wrote. Unknown fields are skipped.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+}
+
+/// A member's part that Raft needs, in the order of etcd's fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RaftAttributesJson {
+    /// Where its peers reach it.
+    #[serde(rename = "peerURLs", default, deserialize_with = "null_as_empty")]
+    pub peer_urls: Vec<String>,
+    /// It does not vote.
+    #[serde(rename = "isLearner", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_learner: bool,
+}
+
+impl RaftAttributesJson {
+    /// The bytes that Go's `json.Marshal` gives.
+    pub fn to_json(&self) -> Vec<u8> {
+        go_json(self)
+    }
+
+    /// Reads what [`Self::to_json`] or etcd wrote. Unknown fields are skipped.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+}
+
+/// JSON as Go's `json.Marshal` writes it: it also escapes what a browser might misread.
+pub(crate) fn go_json(value: &impl Serialize) -> Vec<u8> {
+    let json = serde_json::to_string(value).expect("invariant: numbers and strings always encode");
+    // Outside of strings none of these can stand.
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escaped.push_str(&format!("\\u{:04x}", c as u32)),
+            c => escaped.push(c),
+        }
+    }
+    escaped.into_bytes()
+}
+
+/// Go writes a list that was never made as `null`.
+fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -60,8 +60,9 @@
 //! segment's name without its beginning, nothing in it was promised: recovery removes it as a torn tail of offset 0.
 //!
 //! # Left out
-//! File locks, the pipeline that prepares the next segment ahead, `--max-wals`, the configuration in snapshot records
-//! (etcd 3.5 writes it; here it is skipped), and a repair from the middle, which needs the other members' copies.
+//! File locks, the pipeline that prepares the next segment ahead (its `0.tmp` and `1.tmp` in a real directory are passed
+//! over), the configuration in snapshot records (etcd 3.5 writes it; here it is skipped), and a repair from the middle,
+//! which needs the other members' copies.
 //!
 //! The lesson of the course: durability is a question of *order*, and each order here is stated where it binds.
 //!

@@ -146,11 +146,13 @@ impl Wal {
         ops.sync(self.tail())
     }
 
-    /// Removes the segments that are not needed by a log that starts after `index` (at most the index of the newest
-    /// durable snapshot). Never the tail, and never the one that holds `index` itself: recovery looks for a segment
-    /// that begins at or before its snapshot. Not synced: a removal that is forgotten is repeated.
-    pub fn release(&mut self, index: u64, ops: &mut OpSink<'_>) {
-        while self.segments.get(1).is_some_and(|next| next.first_index <= index) {
+    /// Removes the segments that are not needed by a log that starts after `index` (at most the index of the oldest
+    /// snapshot file kept, see [`purge`](crate::snap::purge)), but keeps the newest `keep` of all (etcd's
+    /// `--max-wals`: for whoever wants to look back). Never the tail, and never the one that holds `index` itself:
+    /// recovery looks for a segment that begins at or before its snapshot. Not synced: a removal that is forgotten is
+    /// repeated.
+    pub fn release(&mut self, index: u64, keep: usize, ops: &mut OpSink<'_>) {
+        while self.segments.len() > keep && self.segments.get(1).is_some_and(|next| next.first_index <= index) {
             let oldest = self.segments.pop_front().expect("invariant: a log has a tail");
             ops.remove(&oldest.file);
         }

@@ -25,6 +25,8 @@
 //!
 //! Reading order: `history`, `store`, `order`, `witness`, `linearizable`, `wgl`, `store_search`, `serializable`, `foreign`.
 
+pub mod backend;
+pub mod compaction;
 pub mod foreign;
 pub mod history;
 pub mod linearizable;

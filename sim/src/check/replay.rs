@@ -83,6 +83,25 @@ impl ReplayChecker {
         Ok(())
     }
 
+    /// How many acknowledged entries a member came back without, for one whose disk could not be trusted; and that as a
+    /// failure.
+    pub fn forgotten(&self, member: usize, raft: &Raft) -> Option<(u64, Failure)> {
+        let (promised, term) = self.promises[member].entry;
+        let held =
+            promised < raft.first_index() || raft.log().term_of(promised) == Some(term) || raft.last_term() > term;
+        if held {
+            return None;
+        }
+        let lost = promised - raft.last_index().min(promised - 1);
+        let entries = if lost == 1 { "entry" } else { "entries" };
+        let text = format!(
+            "n{} lost {lost} acknowledged {entries}: it had {promised}, after the crash its log ends at {}",
+            member + 1,
+            raft.last_index()
+        );
+        Some((lost, Failure::new("wal-replay", text)))
+    }
+
     /// Restarts looked at.
     pub fn crashes(&self) -> u64 {
         self.crashes

@@ -1,6 +1,6 @@
 //! What faults do: [`Action`], one variant a kind.
 
-use super::{DiskErrorKind, Family, InFlight, MessageKind, Range64, Target, Unsynced, WalOrSnap, vocabulary};
+use super::{DiskErrorKind, Family, FileKind, InFlight, MessageKind, Range64, Target, Unsynced, vocabulary};
 use seedbed::bug::Bug;
 
 /// What a fault does. `lasting` is `for` in the file; `None`: until everything is healed at the end.
@@ -182,6 +182,8 @@ pub enum Action {
         target: Target,
         /// How.
         error: DiskErrorKind,
+        /// On which kind of file; `None`: on any.
+        file: Option<FileKind>,
     },
     /// Fsync reports success and does nothing.
     LyingFsync {
@@ -195,7 +197,7 @@ pub enum Action {
         /// Whose.
         target: Target,
         /// In which kind of file.
-        file: WalOrSnap,
+        file: FileKind,
         /// How many.
         bits: u32,
     },
@@ -203,11 +205,15 @@ pub enum Action {
     LatentSector {
         /// Whose.
         target: Target,
+        /// In which kind of file.
+        file: FileKind,
     },
     /// The next write lands at another place of the file.
     MisdirectedWrite {
         /// Whose.
         target: Target,
+        /// To which kind of file; `None`: to any.
+        file: Option<FileKind>,
     },
     /// Writes that need room fail with ENOSPC.
     DiskFull {

@@ -29,6 +29,24 @@ pub struct Cluster {
     pub snapshot_catchup: u64,
     /// Size at which a WAL segment is cut, in bytes. Small, so that short runs cut some.
     pub wal_segment_bytes: u64,
+    /// What the store keeps its pairs in.
+    pub engine: Engine,
+    /// How the bolt engine finds free pages.
+    pub freelist: Freelist,
+    /// Whether each commit of the bolt engine writes the freelist down (etcd: no; it is made anew at start).
+    pub sync_freelist: bool,
+    /// Gap between two commits of the bolt engine, in nanoseconds (etcd: 100 ms).
+    pub batch_interval: u64,
+    /// Writes after which it commits without waiting (etcd: 10,000).
+    pub batch_limit: u64,
+    /// Records that one slice of a compaction looks at (etcd: 1,000).
+    pub compaction_batch: u32,
+    /// Pause between two slices of a compaction, in nanoseconds (etcd: 10 ms).
+    pub compaction_pause: u64,
+    /// Records that one slice of an index restore reads (etcd: 10,000).
+    pub restore_chunk: u32,
+    /// Bytes of pages that the bolt engine keeps in memory.
+    pub backend_cache: u64,
     /// Largest request that is accepted, in bytes (etcd: 1.5 MiB).
     pub max_request_bytes: u64,
     /// Append messages that may be under way to one follower (etcd: 512).
@@ -49,6 +67,15 @@ impl Default for Cluster {
             snapshot_count: 100_000,
             snapshot_catchup: 5_000,
             wal_segment_bytes: 256 << 10,
+            engine: Engine::default(),
+            freelist: Freelist::default(),
+            sync_freelist: false,
+            batch_interval: 100 * MILLISECOND,
+            batch_limit: 10_000,
+            compaction_batch: 1_000,
+            compaction_pause: 10 * MILLISECOND,
+            restore_chunk: 10_000,
+            backend_cache: 8 << 20,
             max_request_bytes: 3 << 19,
             max_inflight: 512,
             bugs: Vec::new(),
@@ -65,6 +92,30 @@ vocabulary! {
         /// PreVote on.
         #[default]
         Etcd35 = "etcd-3.5",
+    }
+}
+
+vocabulary! {
+    /// What a member's store keeps its pairs in.
+    #[derive(Default)]
+    pub enum Engine("engine") {
+        /// Memory alone: a crash leaves the log and the last snapshot.
+        #[default]
+        Memory = "memory",
+        /// A file in bbolt's format.
+        Bolt = "bolt",
+    }
+}
+
+vocabulary! {
+    /// How the bolt engine finds free pages.
+    #[derive(Default)]
+    pub enum Freelist("freelist") {
+        /// A sorted array that is walked (etcd before 3.4).
+        Array = "array",
+        /// Runs by length and by ends, which are looked up.
+        #[default]
+        Hashmap = "hashmap",
     }
 }
 

@@ -46,6 +46,9 @@ pub const CHECKS: &[&str] = &[
     "serializable",
     "members-equal",
     "wal-replay",
+    "wal-replay-equals-backend",
+    "compaction-hash",
+    "backend-check",
     "liveness",
     "panic",
 ];
@@ -77,6 +80,43 @@ vocabulary! {
         SlowestS = "slowest_s",
         /// Events of the world.
         Events = "events",
+        /// The largest database file at the end, in MiB.
+        DbSizeMib = "db_size_mib",
+        /// The largest that a database file ever was, in MiB.
+        DbSizeMaxMib = "db_size_max_mib",
+        /// What is in use of the largest database at the end, in MiB.
+        DbInUseMib = "db_in_use_mib",
+        /// Free pages of the largest database at the end, those included that wait for a reader.
+        DbFreePages = "db_free_pages",
+        /// The most pages that waited for a reader, or for the older meta page.
+        DbPendingPagesMax = "db_pending_pages_max",
+        /// Batches that became durable.
+        Commits = "commits",
+        /// The median of what such a commit took, in milliseconds.
+        CommitMs = "commit_ms",
+        /// The longest of them, in milliseconds.
+        CommitMaxMs = "commit_max_ms",
+        /// Compactions that removed their last record, by member.
+        Compactions = "compactions",
+        /// Databases that were copied into a dense file.
+        Defrags = "defrags",
+        /// The longest of these copies, in milliseconds.
+        DefragMaxMs = "defrag_max_ms",
+        /// Snapshots that replaced a member's store.
+        SnapshotsInstalled = "snapshots_installed",
+        /// The longest time from sending a snapshot to its store being in use, in milliseconds.
+        SnapshotMaxMs = "snapshot_max_ms",
+        /// The longest time of CPU that a restarted member needed to load its store, in milliseconds.
+        StartMaxMs = "start_max_ms",
+        /// What operators asked for and were refused.
+        OperationsFailed = "operations_failed",
+    }
+}
+
+impl Observation {
+    /// Whether it tells of the database's file: a table shows it only where the scenario asks for it.
+    pub fn is_of_the_database(self) -> bool {
+        self >= Observation::DbSizeMib
     }
 }
 

@@ -138,6 +138,67 @@ pub enum OperationAction {
         /// Who.
         target: Target,
     },
+    /// Forget the history before a revision, in every member.
+    Compact {
+        /// Who is asked, and whose revision is the head.
+        target: Target,
+        /// The oldest revision that stays readable.
+        revision: Revision,
+    },
+    /// Have a member copy its database into a dense file.
+    Defrag {
+        /// Who.
+        target: Target,
+    },
+    /// Read slowly: an image of the database stays open, and its pages cannot be reused.
+    ReadTransaction {
+        /// Whose database.
+        target: Target,
+        /// For how long, in nanoseconds.
+        lasting: Range64,
+    },
+}
+
+impl OperationAction {
+    /// The kind as a scenario file spells it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            OperationAction::MoveLeader { .. } => OperationKind::MoveLeader.name(),
+            OperationAction::Snapshot { .. } => OperationKind::Snapshot.name(),
+            OperationAction::Compact { .. } => OperationKind::Compact.name(),
+            OperationAction::Defrag { .. } => OperationKind::Defrag.name(),
+            OperationAction::ReadTransaction { .. } => OperationKind::ReadTransaction.name(),
+        }
+    }
+}
+
+/// A revision that an operator names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revision {
+    /// So many before the revision at which the asked member stands then: `head`, `head-100`.
+    BeforeHead(u32),
+    /// This one.
+    Number(i64),
+}
+
+impl Revision {
+    /// The number that it comes to at a member whose store stands at `head`.
+    pub fn at(self, head: i64) -> i64 {
+        match self {
+            Revision::BeforeHead(n) => head - i64::from(n),
+            Revision::Number(number) => number,
+        }
+    }
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Revision::BeforeHead(0) => f.write_str("head"),
+            Revision::BeforeHead(n) => write!(f, "head-{n}"),
+            Revision::Number(number) => write!(f, "{number}"),
+        }
+    }
 }
 
 vocabulary! {
@@ -147,5 +208,11 @@ vocabulary! {
         MoveLeader = "move-leader",
         /// A member takes a snapshot.
         Snapshot = "snapshot",
+        /// History before a revision is forgotten.
+        Compact = "compact",
+        /// A member copies its database into a dense file.
+        Defrag = "defrag",
+        /// An image of a database stays open.
+        ReadTransaction = "read-transaction",
     }
 }

@@ -59,7 +59,7 @@ vocabulary! {
 vocabulary! {
     /// How a disk operation fails.
     pub enum DiskErrorKind("disk error") {
-        /// The next operation fails with EIO.
+        /// The next fsync fails with EIO.
         Eio = "eio",
         /// The next write fails with ENOSPC.
         Enospc = "enospc",
@@ -69,12 +69,16 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Which kind of file rots.
-    pub enum WalOrSnap("file") {
+    /// Which kind of file a disk fault strikes.
+    pub enum FileKind("file") {
         /// A segment of the write-ahead log.
         Wal = "wal",
         /// A snapshot file.
         Snap = "snap",
+        /// The database.
+        Db = "db",
+        /// A database that came from a leader as a snapshot.
+        SnapDb = "snap-db",
     }
 }
 

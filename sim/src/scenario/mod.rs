@@ -59,6 +59,7 @@ mod fault_words;
 mod file;
 mod names;
 mod plan;
+mod report;
 mod resolve;
 mod schema;
 mod setting;
@@ -71,13 +72,14 @@ mod vocabulary;
 mod workload;
 
 pub use action::Action;
-pub use cluster::{BugSwitch, Cluster, Profile};
+pub use cluster::{BugSwitch, Cluster, Engine, Freelist, Profile};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
-pub use fault::{Condition, Event, Fault, Operation, OperationAction, Target, Trigger};
-pub use fault_words::{DiskErrorKind, Family, InFlight, MessageKind, Unsynced, WalOrSnap};
+pub use fault::{Condition, Event, Fault, Operation, OperationAction, Revision, Target, Trigger};
+pub use fault_words::{DiskErrorKind, Family, FileKind, InFlight, MessageKind, Unsynced};
 pub use file::ScenarioFile;
 pub use names::parse_bug_switch;
+pub use report::{PlotKind, ReportSettings};
 pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
@@ -118,6 +120,8 @@ pub struct Scenario {
     pub check: Check,
     /// What must be seen.
     pub expect: Expect,
+    /// What is shown beside the story.
+    pub report: ReportSettings,
 }
 
 impl Default for Scenario {
@@ -139,6 +143,7 @@ impl Default for Scenario {
             cost: Cost::default(),
             check: Check::default(),
             expect: Expect::default(),
+            report: ReportSettings::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Words with something inside: members (`n2`), targets, bug switches (`name@n2`), comparisons (`>= 1`).
 
 use super::{
-    BugSwitch, Comparison, Endpoints, Target,
+    BugSwitch, Comparison, Endpoints, Revision, Target,
     cluster::bug_names,
     error::{clip, unknown},
     expect::{CAUSES, CHECKS},
@@ -170,6 +170,42 @@ impl<'de> Deserialize<'de> for Comparison {
     }
 }
 
+/// A revision from `head`, `head-100` or `17`.
+fn revision(text: &str) -> Option<Revision> {
+    match text.trim().strip_prefix("head") {
+        Some("") => Some(Revision::BeforeHead(0)),
+        Some(rest) => rest.strip_prefix('-')?.parse().ok().map(Revision::BeforeHead),
+        None => text.trim().parse().ok().filter(|number| *number > 0).map(Revision::Number),
+    }
+}
+
+struct RevisionVisitor;
+
+impl de::Visitor<'_> for RevisionVisitor {
+    type Value = Revision;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a revision such as \"head\", \"head-100\" or 17")
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Revision, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Revision, E> {
+        revision(text).ok_or_else(|| {
+            let text = clip(&text.replace('\n', " "));
+            E::custom(format!("\"{text}\" is not a revision\nexpected such as \"head\", \"head-100\" or 17"))
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Revision {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RevisionVisitor)
+    }
+}
+
 macro_rules! schema {
     ($($type:ty, $name:literal, $make:expr;)+) => {$(
         impl JsonSchema for $type {
@@ -201,6 +237,10 @@ schema! {
     BugText, "BugSwitch", json_schema!({
         "description": "A bug in every member, or in one: name, name@n2.",
         "type": "string", "pattern": format!("^({})(@n[1-9])?$", bug_names().join("|"))
+    });
+    Revision, "Revision", json_schema!({
+        "description": "A revision: the asked member's newest (head), so many before it (head-100), or a number.",
+        "type": ["integer", "string"], "minimum": 1, "pattern": "^ *(head(-[0-9]{1,9})?|[1-9][0-9]{0,17}) *$"
     });
     CauseText, "Cause", json_schema!({ "type": "string", "enum": CAUSES });
     CheckText, "CheckName", json_schema!({ "type": "string", "enum": CHECKS });

@@ -4,7 +4,7 @@
 //! that needs it, one that is too many at the key itself.
 
 use super::{
-    Action, Cluster, Fault, InFlight, Operation, OperationAction, Range64, Target, Trigger,
+    Action, Cluster, Fault, FileKind, InFlight, Operation, OperationAction, Range64, Target, Trigger,
     action::FaultKind,
     at::At,
     error::{Problem, clip},
@@ -77,9 +77,9 @@ fn keys_of(kind: FaultKind) -> &'static [&'static str] {
         FaultKind::Bandwidth => &["from", "to", "bytes_per_s", "for"],
         FaultKind::DropKind => &["from", "to", "messages", "for"],
         FaultKind::Heal => &[],
-        FaultKind::DiskError => &["target", "error"],
+        FaultKind::DiskError => &["target", "error", "file"],
         FaultKind::BitRot => &["target", "file", "bits"],
-        FaultKind::LatentSector | FaultKind::MisdirectedWrite => &["target"],
+        FaultKind::LatentSector | FaultKind::MisdirectedWrite => &["target", "file"],
         FaultKind::ClockRate => &["target", "ppm", "for"],
         FaultKind::ClockJump => &["target", "by"],
         FaultKind::Pause
@@ -138,6 +138,7 @@ fn action(kind: FaultKind, shape: &FaultShape, entry: &Entry<'_>, cluster: &Clus
     let factor = || entry.need(&shape.factor, "factor").map(|factor| factor.get().to());
     let unsynced = shape.unsynced.as_ref().map(|unsynced| *unsynced.get()).unwrap_or_default();
     let in_flight: InFlight = shape.in_flight.as_ref().map(|fate| *fate.get()).unwrap_or_default();
+    let file = || shape.file.as_ref().map(|file| *file.get());
     let is_set = |switch: &Option<At<bool>>| switch.as_ref().is_some_and(|switch| *switch.get());
 
     Ok(match kind {
@@ -204,7 +205,7 @@ fn action(kind: FaultKind, shape: &FaultShape, entry: &Entry<'_>, cluster: &Clus
         }
         FaultKind::SlowDisk => Action::SlowDisk { target: target()?, factor: factor()?, lasting },
         FaultKind::DiskError => {
-            Action::DiskError { target: target()?, error: *entry.need(&shape.error, "error")?.get() }
+            Action::DiskError { target: target()?, error: *entry.need(&shape.error, "error")?.get(), file: file() }
         }
         FaultKind::LyingFsync => Action::LyingFsync { target: target()?, lasting },
         FaultKind::BitRot => Action::BitRot {
@@ -212,8 +213,8 @@ fn action(kind: FaultKind, shape: &FaultShape, entry: &Entry<'_>, cluster: &Clus
             file: *entry.need(&shape.file, "file")?.get(),
             bits: shape.bits.as_ref().map_or(1, |bits| bits.get().to()),
         },
-        FaultKind::LatentSector => Action::LatentSector { target: target()? },
-        FaultKind::MisdirectedWrite => Action::MisdirectedWrite { target: target()? },
+        FaultKind::LatentSector => Action::LatentSector { target: target()?, file: file().unwrap_or(FileKind::Wal) },
+        FaultKind::MisdirectedWrite => Action::MisdirectedWrite { target: target()?, file: file() },
         FaultKind::DiskFull => Action::DiskFull { target: target()?, lasting },
         FaultKind::ClockRate => {
             let ppm = entry.need(&shape.ppm, "ppm")?.get().to();
@@ -335,20 +336,30 @@ pub(super) fn operation(
     entry.span = kind.span();
     entry.takes = match kind.get() {
         OperationKind::MoveLeader => &["to"],
-        OperationKind::Snapshot => &["target"],
+        OperationKind::Snapshot | OperationKind::Defrag => &["target"],
+        OperationKind::Compact => &["target", "revision"],
+        OperationKind::ReadTransaction => &["target", "for"],
     };
     let (trigger, trigger_keys) = trigger(&trigger_keys!(shape), &entry, around)?;
     let mut taken = vec!["kind"];
     taken.extend(entry.takes);
     taken.extend(trigger_keys);
     entry.only(&taken)?;
+    let target = || entry.need(&shape.target, "target").and_then(|target| target_in(target, around.cluster));
     let action = match kind.get() {
         OperationKind::MoveLeader => {
             let to = shape.to.as_ref().map_or(Ok(Target::Follower), |to| target_in(to, around.cluster))?;
             OperationAction::MoveLeader { to }
         }
-        OperationKind::Snapshot => {
-            OperationAction::Snapshot { target: target_in(entry.need(&shape.target, "target")?, around.cluster)? }
+        OperationKind::Snapshot => OperationAction::Snapshot { target: target()? },
+        OperationKind::Compact => OperationAction::Compact {
+            target: shape.target.as_ref().map_or(Ok(Target::Leader), |target| target_in(target, around.cluster))?,
+            revision: *entry.need(&shape.revision, "revision")?.get(),
+        },
+        OperationKind::Defrag => OperationAction::Defrag { target: target()? },
+        OperationKind::ReadTransaction => {
+            let lasting = entry.need(&shape.r#for, "for")?.get().range();
+            OperationAction::ReadTransaction { target: target()?, lasting }
         }
     };
     Ok(Operation { trigger, action })

@@ -3,14 +3,14 @@
 
 use super::{
     BugSwitch, Check, Clock, Cluster, Cost, Disk, Endpoints, Event, Expect, Mix, Network, Observation, Range32,
-    Scenario, Trigger, Workload, WorkloadKind,
+    ReportSettings, Scenario, Trigger, Workload, WorkloadKind,
     at::At,
     error::Problem,
     names::BugText,
     plan::{self, Entry, Surroundings, exists},
     shape::{
         CheckShape, ClockShape, ClusterShape, CostShape, DiskShape, ExpectShape, FaultShape, FileShape, MixShape,
-        NetworkShape, WorkloadShape,
+        NetworkShape, ReportShape, WorkloadShape,
     },
     units::{Ends, Size, Time, in_seconds},
 };
@@ -49,6 +49,7 @@ pub(super) fn scenario(file: &FileShape, root: &DeTable<'_>) -> Result<Scenario,
         cost: file.cost.as_ref().map_or_else(Cost::default, cost),
         check: file.check.as_ref().map_or_else(Check::default, check),
         expect: file.expect.as_ref().map_or_else(Expect::default, expect),
+        report: file.report.as_ref().map_or(Ok(ReportSettings::default()), |shape| report(shape, &cluster))?,
         cluster,
     })
 }
@@ -74,6 +75,15 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         snapshot_count: shape.snapshot_count.as_ref().map_or(defaults.snapshot_count, |count| count.get().to()),
         snapshot_catchup: shape.snapshot_catchup.as_ref().map_or(defaults.snapshot_catchup, |n| n.get().to()),
         wal_segment_bytes: size_at_least(&shape.wal_segment_bytes, 4 << 10, defaults.wal_segment_bytes)?,
+        engine: shape.engine.as_ref().map_or(defaults.engine, |engine| *engine.get()),
+        freelist: shape.freelist.as_ref().map_or(defaults.freelist, |freelist| *freelist.get()),
+        sync_freelist: shape.sync_freelist.as_ref().map_or(defaults.sync_freelist, |on| *on.get()),
+        batch_interval: positive_time(&shape.batch_interval, defaults.batch_interval)?,
+        batch_limit: shape.batch_limit.as_ref().map_or(defaults.batch_limit, |limit| limit.get().to()),
+        compaction_batch: shape.compaction_batch.as_ref().map_or(defaults.compaction_batch, |n| n.get().to()),
+        compaction_pause: shape.compaction_pause.as_ref().map_or(defaults.compaction_pause, |pause| pause.get().0),
+        restore_chunk: shape.restore_chunk.as_ref().map_or(defaults.restore_chunk, |chunk| chunk.get().to()),
+        backend_cache: size_at_least(&shape.backend_cache, 64 << 10, defaults.backend_cache)?,
         max_request_bytes: size_at_least(&shape.max_request_bytes, 1, defaults.max_request_bytes)?,
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
         bugs: Vec::new(),
@@ -269,6 +279,9 @@ fn check(shape: &CheckShape) -> Check {
         serializable: on(&shape.serializable, defaults.serializable),
         members_equal: on(&shape.members_equal, defaults.members_equal),
         wal_replay: on(&shape.wal_replay, defaults.wal_replay),
+        wal_replay_equals_backend: on(&shape.wal_replay_equals_backend, defaults.wal_replay_equals_backend),
+        compaction_hash: on(&shape.compaction_hash, defaults.compaction_hash),
+        backend_check: on(&shape.backend_check, defaults.backend_check),
         raft: on(&shape.raft, defaults.raft),
         liveness: on(&shape.liveness, defaults.liveness),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),
@@ -292,6 +305,21 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::SnapshotsSent => &shape.snapshots_sent,
             Observation::SlowestS => &shape.slowest_s,
             Observation::Events => &shape.events,
+            Observation::DbSizeMib => &shape.db_size_mib,
+            Observation::DbSizeMaxMib => &shape.db_size_max_mib,
+            Observation::DbInUseMib => &shape.db_in_use_mib,
+            Observation::DbFreePages => &shape.db_free_pages,
+            Observation::DbPendingPagesMax => &shape.db_pending_pages_max,
+            Observation::Commits => &shape.commits,
+            Observation::CommitMs => &shape.commit_ms,
+            Observation::CommitMaxMs => &shape.commit_max_ms,
+            Observation::Compactions => &shape.compactions,
+            Observation::Defrags => &shape.defrags,
+            Observation::DefragMaxMs => &shape.defrag_max_ms,
+            Observation::SnapshotsInstalled => &shape.snapshots_installed,
+            Observation::SnapshotMaxMs => &shape.snapshot_max_ms,
+            Observation::StartMaxMs => &shape.start_max_ms,
+            Observation::OperationsFailed => &shape.operations_failed,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });
@@ -300,6 +328,16 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
         violation: shape.violation.as_ref().map(|check| check.get().0.clone()),
         observations: observations.collect(),
     }
+}
+
+/// What is shown beside the story.
+fn report(shape: &ReportShape, cluster: &Cluster) -> Result<ReportSettings, Problem> {
+    let defaults = ReportSettings::default();
+    Ok(ReportSettings {
+        columns: shape.columns.as_ref().map(|columns| columns.get().clone()).unwrap_or_default(),
+        plots: shape.plots.as_ref().map(|plots| plots.get().clone()).unwrap_or_default(),
+        member: shape.member.as_ref().map_or(Ok(defaults.member), |member| plan::member_in(member, cluster))?,
+    })
 }
 
 fn positive_time(key: &Option<At<Time>>, default: u64) -> Result<u64, Problem> {

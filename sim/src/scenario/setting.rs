@@ -124,6 +124,12 @@ pub struct Check {
     pub members_equal: bool,
     /// After a crash, the WAL replayed into an empty store gives the member's data.
     pub wal_replay: bool,
+    /// After a restart or a snapshot, a member's store is what the committed entries make of an empty one.
+    pub wal_replay_equals_backend: bool,
+    /// Members that compacted to the same revision kept the same records.
+    pub compaction_hash: bool,
+    /// At the end every page of every member's database is reachable or free, exactly once.
+    pub backend_check: bool,
     /// Raft's invariants hold after every step.
     pub raft: bool,
     /// After healing there is a leader, and a write through every member.
@@ -141,6 +147,9 @@ impl Default for Check {
             serializable: true,
             members_equal: true,
             wal_replay: true,
+            wal_replay_equals_backend: true,
+            compaction_hash: true,
+            backend_check: true,
             raft: true,
             liveness: true,
             budget_steps: 20_000_000,

@@ -4,8 +4,8 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    Comparison, DiskErrorKind, Endpoints, Family, InFlight, MessageKind, Profile, Target, Tolerance, Unsynced,
-    WalOrSnap, WorkloadKind,
+    Comparison, DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, InFlight, MessageKind, Observation,
+    PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     fault::{Event, OperationKind},
@@ -50,6 +50,7 @@ pub(super) struct FileShape {
     pub(super) cost: Option<CostShape>,
     pub(super) check: Option<CheckShape>,
     pub(super) expect: Option<ExpectShape>,
+    pub(super) report: Option<ReportShape>,
     /// Arms: the same scenario with something changed, run side by side.
     pub(super) vary: Option<Vec<VaryShape>>,
     /// What each seed draws for itself: a dotted key of this file, and the values to choose from.
@@ -80,6 +81,24 @@ pub(super) struct ClusterShape {
     pub(super) snapshot_catchup: Key<Whole<0, 1_000_000_000>>,
     /// Size at which a WAL segment is cut (default 256 KiB).
     pub(super) wal_segment_bytes: Key<Size>,
+    /// What the store keeps its pairs in (default memory).
+    pub(super) engine: Key<Engine>,
+    /// How the bolt engine finds free pages (default hashmap).
+    pub(super) freelist: Key<Freelist>,
+    /// Whether each commit writes the freelist down, instead of making it anew at start (default false).
+    pub(super) sync_freelist: Key<bool>,
+    /// Gap between two commits of the backend (default 100 ms).
+    pub(super) batch_interval: Key<Time>,
+    /// Writes after which the backend commits without waiting (default 10000).
+    pub(super) batch_limit: Key<Number>,
+    /// Records that one slice of a compaction looks at (default 1000).
+    pub(super) compaction_batch: Key<Number>,
+    /// Pause between two slices of a compaction (default 10 ms).
+    pub(super) compaction_pause: Key<Time>,
+    /// Records that one slice of an index restore reads (default 10000).
+    pub(super) restore_chunk: Key<Number>,
+    /// Pages that the bolt engine keeps in memory (default 8 MiB).
+    pub(super) backend_cache: Key<Size>,
     /// Largest request that is accepted (default 1.5 MiB).
     pub(super) max_request_bytes: Key<Size>,
     /// Append messages that may be under way to one follower (default 512).
@@ -200,8 +219,8 @@ pub(super) struct FaultShape {
     pub(super) messages: Key<Vec<MessageKind>>,
     /// How it fails (disk-error).
     pub(super) error: Key<DiskErrorKind>,
-    /// Which kind of file rots (bit-rot).
-    pub(super) file: Key<WalOrSnap>,
+    /// Which kind of file (bit-rot; latent-sector: default wal; disk-error, misdirected-write: default any).
+    pub(super) file: Key<FileKind>,
     /// How many bits flip (bit-rot; default 1).
     pub(super) bits: Key<Whole<1, 1_000_000>>,
     /// How much faster, in millionths; slower if negative (clock-rate).
@@ -238,8 +257,12 @@ pub(super) struct OperationShape {
     pub(super) stop: Key<Time>,
     /// The new leader (move-leader; default follower).
     pub(super) to: Key<Target>,
-    /// Who (snapshot).
+    /// Who (snapshot, defrag, read-transaction; compact: who is asked, default leader).
     pub(super) target: Key<Target>,
+    /// Up to which revision (compact): "head", "head-100" or a number.
+    pub(super) revision: Key<Revision>,
+    /// For how long (read-transaction).
+    pub(super) r#for: Key<Ends<Time>>,
 }
 
 /// The network when nothing is wrong with it.
@@ -324,6 +347,12 @@ pub(super) struct CheckShape {
     pub(super) members_equal: Key<bool>,
     /// After a crash, the WAL replayed into an empty store gives the member's data.
     pub(super) wal_replay: Key<bool>,
+    /// After a restart or a snapshot, a member's store is what the committed entries make of an empty one.
+    pub(super) wal_replay_equals_backend: Key<bool>,
+    /// Members that compacted to the same revision kept the same records.
+    pub(super) compaction_hash: Key<bool>,
+    /// At the end every page of every member's database is reachable or free, exactly once.
+    pub(super) backend_check: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
     /// After healing there is a leader, and a write through every member.
@@ -366,6 +395,48 @@ pub(super) struct ExpectShape {
     pub(super) slowest_s: Key<Comparison>,
     /// Events of the world.
     pub(super) events: Key<Comparison>,
+    /// The largest database file at the end, in MiB.
+    pub(super) db_size_mib: Key<Comparison>,
+    /// The largest that a database file ever was, in MiB.
+    pub(super) db_size_max_mib: Key<Comparison>,
+    /// What is in use of the largest database at the end, in MiB.
+    pub(super) db_in_use_mib: Key<Comparison>,
+    /// Free pages of the largest database at the end, those included that wait for a reader.
+    pub(super) db_free_pages: Key<Comparison>,
+    /// The most pages that waited for a reader, or for the older meta page.
+    pub(super) db_pending_pages_max: Key<Comparison>,
+    /// Batches that became durable.
+    pub(super) commits: Key<Comparison>,
+    /// The median of what such a commit took, in milliseconds.
+    pub(super) commit_ms: Key<Comparison>,
+    /// The longest of them, in milliseconds.
+    pub(super) commit_max_ms: Key<Comparison>,
+    /// Compactions that removed their last record, by member.
+    pub(super) compactions: Key<Comparison>,
+    /// Databases that were copied into a dense file.
+    pub(super) defrags: Key<Comparison>,
+    /// The longest of these copies, in milliseconds.
+    pub(super) defrag_max_ms: Key<Comparison>,
+    /// Snapshots that replaced a member's store.
+    pub(super) snapshots_installed: Key<Comparison>,
+    /// The longest time from sending a snapshot to its store being in use, in milliseconds.
+    pub(super) snapshot_max_ms: Key<Comparison>,
+    /// The longest time of CPU that a restarted member needed to load its store, in milliseconds.
+    pub(super) start_max_ms: Key<Comparison>,
+    /// What operators asked for and were refused.
+    pub(super) operations_failed: Key<Comparison>,
+}
+
+/// What is shown of a run beside its story.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a table")]
+pub(super) struct ReportShape {
+    /// The figures that the table of arms shows, by the names that `expect` uses (default: all but the database's).
+    pub(super) columns: Key<Vec<Observation>>,
+    /// What is drawn: an SVG and a CSV file each, in the folder of `--out`.
+    pub(super) plots: Key<Vec<PlotKind>>,
+    /// Whose database is drawn (default n1).
+    pub(super) member: Key<Member>,
 }
 
 /// An arm: the scenario with something changed.

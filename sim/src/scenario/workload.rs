@@ -49,6 +49,10 @@ vocabulary! {
     pub enum WorkloadKind("workload kind") {
         /// Reads and writes of single keys and short ranges.
         Kv = "kv",
+        /// Every key once, in order: the clients together write `keys` keys of `value_bytes` bytes, then stop.
+        Fill = "fill",
+        /// Every key once, in order: the clients together delete `keys` keys, then stop.
+        Erase = "erase",
     }
 }
 

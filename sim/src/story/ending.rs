@@ -114,8 +114,14 @@ pub(super) fn failures(paper: &mut Paper, report: &Report) {
     }
     for failure in &report.failures {
         let FailureReport { check, text, operations } = failure;
-        paper.labelled(label, style, format!("{check}: {text}   {code}").trim_end());
-        code = "";
+        let is_cost = |line: &&CheckReport| line.name == *check && line.result == CheckResult::BeyondTolerance;
+        if report.checks.iter().any(|line| is_cost(&line)) {
+            // No failure of the cluster's: the faults were more than it can stand, and this is what they cost.
+            paper.labelled("cost", WARN, &format!("beyond tolerance: {text}   ({check})"));
+        } else {
+            paper.labelled(label, style, format!("{check}: {text}   {code}").trim_end());
+            code = "";
+        }
         for operation in operations {
             paper.paragraph("    ", "      ", &align_blame(operation));
         }

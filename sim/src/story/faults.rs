@@ -1,7 +1,7 @@
 //! A fault in words, with its targets and lengths as they came out.
 
 use super::words::{bytes, count, length, lengths, listed};
-use crate::scenario::{Action, DiskErrorKind, OperationAction, Unsynced, WalOrSnap};
+use crate::scenario::{Action, DiskErrorKind, FileKind, OperationAction, Unsynced};
 use crate::world::Resolved;
 
 /// What a fault did. `members` is how many the cluster has.
@@ -71,21 +71,28 @@ pub(super) fn fault(action: &Action, resolved: &Resolved, members: u8) -> String
         Action::SlowDisk { factor, .. } => {
             format!("{whose} disk is {} times slower{for_how_long}", count(u64::from(*factor)))
         }
-        Action::DiskError { error, .. } => match error {
-            DiskErrorKind::Eio => format!("{whose} disk: the next operation fails (EIO)"),
-            DiskErrorKind::Enospc => format!("{whose} disk: the next write finds no room (ENOSPC)"),
-            DiskErrorKind::FsyncFails => format!("{whose} disk: the next fsync fails, and its pages are gone"),
-        },
+        Action::DiskError { error, file, .. } => {
+            let of = file.map_or_else(String::new, |file| format!(" of {}", file_word(file)));
+            match error {
+                DiskErrorKind::Eio => format!("{whose} disk: the next fsync{of} fails (EIO)"),
+                DiskErrorKind::Enospc => {
+                    let to = file.map_or_else(String::new, |file| format!(" to {}", file_word(file)));
+                    format!("{whose} disk: the next write{to} finds no room (ENOSPC)")
+                }
+                DiskErrorKind::FsyncFails => format!("{whose} disk: the next fsync{of} fails, and its pages are gone"),
+            }
+        }
         Action::LyingFsync { .. } => format!("{whose} disk: fsync says done and does nothing{for_how_long}"),
         Action::BitRot { file, bits, .. } => {
-            let file = match file {
-                WalOrSnap::Wal => "a WAL segment",
-                WalOrSnap::Snap => "a snapshot",
-            };
-            format!("{whose} disk: {bits} of the bits of {file} flip")
+            format!("{whose} disk: {bits} of the bits of {} flip", file_word(*file))
         }
-        Action::LatentSector { .. } => format!("{whose} disk: a sector cannot be read again"),
-        Action::MisdirectedWrite { .. } => format!("{whose} disk: the next write lands at another place of the file"),
+        Action::LatentSector { file, .. } => {
+            format!("{whose} disk: a sector of {} cannot be read again", file_word(*file))
+        }
+        Action::MisdirectedWrite { file, .. } => {
+            let to = file.map_or_else(String::new, |file| format!(" to {}", file_word(file)));
+            format!("{whose} disk: the next write{to} lands at another place of the file")
+        }
         Action::DiskFull { .. } => format!("{whose} disk is full{for_how_long}"),
         Action::ClockRate { ppm, .. } => {
             let which = if *ppm < 0 { "slow" } else { "fast" };
@@ -104,6 +111,11 @@ pub(super) fn operation(action: &OperationAction) -> String {
     match action {
         OperationAction::MoveLeader { to } => format!("asks the leader to hand over to {to}"),
         OperationAction::Snapshot { target } => format!("has {target} take a snapshot"),
+        OperationAction::Compact { target, revision } => format!("asks {target} to compact up to revision {revision}"),
+        OperationAction::Defrag { target } => format!("has {target} defragment"),
+        OperationAction::ReadTransaction { target, lasting } => {
+            format!("reads from {target} for {} without letting go", lengths(*lasting))
+        }
     }
 }
 
@@ -158,6 +170,16 @@ fn owners(side: Option<&Vec<u8>>, members: u8) -> String {
 pub(super) fn ended(action: &Action, resolved: Option<&Resolved>, members: u8) -> String {
     let who = resolved.map(|resolved| names(resolved.members.first(), members)).unwrap_or_default();
     format!("{} {} is over", action.kind(), if who.is_empty() { String::new() } else { format!("({who})") })
+}
+
+/// A file of this kind.
+fn file_word(file: FileKind) -> &'static str {
+    match file {
+        FileKind::Wal => "a WAL segment",
+        FileKind::Snap => "a snapshot",
+        FileKind::Db => "the database",
+        FileKind::SnapDb => "a received database",
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! own events (`-v`), which is told before.
 
 use super::faults;
-use super::words::{count, length, listed, member, moment};
+use super::words::{bytes, count, counted, length, listed, member, moment};
 use crate::scenario::Scenario;
 use crate::world::plan::{self, Planned};
 use crate::world::record::{Kind, Lost, NodeIndex, Record, RecordId, What};
@@ -50,10 +50,11 @@ pub(super) fn rows(scenario: &Scenario, seed: u64, outcome: &Outcome, full: bool
         resolved: outcome.plan.iter().map(|resolved| (resolved.number, resolved)).collect(),
         names: (1..=scenario.cluster.members).map(|n| (crate::world::process::peer(n).id, n - 1)).collect(),
         members: vec![MemberState::default(); members],
+        compacted: 0,
         rows: Vec::new(),
     };
-    for (_, record) in outcome.records.iter() {
-        teller.tell(record);
+    for (id, record) in outcome.records.iter() {
+        teller.tell(id, record);
     }
     teller.finish()
 }
@@ -67,6 +68,8 @@ struct MemberState {
     deposed: Option<usize>,
     /// Campaigns without an end yet.
     campaigns: Option<Campaigns>,
+    /// When the copy of its database began, and from how many bytes.
+    defrag: Option<(Nanos, u64)>,
 }
 
 /// Campaigns of one member after one another that nobody won.
@@ -90,6 +93,8 @@ struct Teller<'a> {
     resolved: BTreeMap<u16, &'a Resolved>,
     names: BTreeMap<NodeId, NodeIndex>,
     members: Vec<MemberState>,
+    /// The highest revision that some member compacted to.
+    compacted: i64,
     rows: Vec<Row>,
 }
 
@@ -105,7 +110,7 @@ impl Teller<'_> {
         }
     }
 
-    fn tell(&mut self, record: &Record) {
+    fn tell(&mut self, id: RecordId, record: &Record) {
         let at = record.at;
         match record.what {
             What::Started(node) => self.started(at, node),
@@ -114,16 +119,17 @@ impl Teller<'_> {
             What::SteppedDown { node, role: Role::Leader, term, cause } => self.steps_down(at, node, term, cause),
             What::Campaigned { node, term, pre, cause } => self.campaigns(at, node, term, pre, cause),
             What::Refused(node) => {
-                self.row(at, Tone::Fault, format!("{} refuses", member(node)), "to start: its disk was damaged");
+                let why = self.outcome.notes.get(&id).map_or("its disk was damaged", String::as_str);
+                self.row(at, Tone::Fault, format!("{} refuses", member(node)), format!("to start: {why}"));
             }
             What::Crashed(node) => self.crashed(at, node, record.cause),
             What::Stopped(node) => self.stopped(at, node, record.cause),
             What::FaultBegan(number) => self.fault_began(at, number),
             What::FaultEnded(number) => self.fault_ended(at, number),
-            What::Operated(number) => {
-                let operation = self.scenario.operations.get(usize::from(number));
-                let detail = operation.map(|operation| faults::operation(&operation.action)).unwrap_or_default();
-                self.row(at, Tone::Plain, "operator", detail);
+            What::Operated(number) => self.row(at, Tone::Plain, "operator", self.operation(number)),
+            What::OperationFailed(number) => {
+                let why = self.outcome.notes.get(&id).map(String::as_str).unwrap_or_default();
+                self.row(at, Tone::Plain, "operator", format!("in vain ({}): {why}", self.operation(number)));
             }
             What::Delivered { from, to, kind: Kind::Snapshot, .. } => {
                 self.row(at, Tone::Plain, "snapshot", format!("from {} to {}", member(from), member(to)));
@@ -135,6 +141,20 @@ impl Teller<'_> {
                     Lost::Down => "nobody is there",
                 };
                 self.aside(at, "snapshot", format!("from {} to {} is lost: {why}", member(from), member(to)));
+            }
+            What::Compacted { node, revision } => self.compacted(at, node, revision),
+            What::DefragBegan { node, size } => {
+                self.members[usize::from(node)].defrag = Some((at, size));
+                self.aside(at, format!("{} defrags", member(node)), format!("a database of {}", bytes(size)));
+            }
+            What::DefragEnded { node, size } => self.defragmented(at, node, size),
+            What::SnapshotInstalled { node, index } => {
+                self.aside(at, "snapshot", format!("of index {} is in use at {}", count(index), member(node)));
+            }
+            What::Forgot { node, entries } => {
+                let lost = counted(entries, "entry", "entries");
+                let detail = format!("{lost} that it had acknowledged: its disk was damaged, or had lied");
+                self.row(at, Tone::Fault, format!("{} lost", member(node)), detail);
             }
             What::Healed => {
                 self.row(at, Tone::Plain, "healed", "every fault ends, every member is started");
@@ -280,6 +300,32 @@ impl Teller<'_> {
             (false, true) => "it is killed: its memory ran out",
             _ => "its power goes off, or its memory runs out",
         }
+    }
+
+    fn operation(&self, number: u16) -> String {
+        let operation = self.scenario.operations.get(usize::from(number));
+        operation.map(|operation| faults::operation(&operation.action)).unwrap_or_default()
+    }
+
+    /// Members compact each at its own pace; the first is worth a line.
+    fn compacted(&mut self, at: Nanos, node: NodeIndex, revision: i64) {
+        let detail = format!("what is older than revision {} is gone", count(revision.unsigned_abs()));
+        let what = format!("{} compacts", member(node));
+        if revision > self.compacted {
+            self.row(at, Tone::Plain, what, detail);
+        } else {
+            self.aside(at, what, detail);
+        }
+        self.compacted = self.compacted.max(revision);
+    }
+
+    fn defragmented(&mut self, at: Nanos, node: NodeIndex, size: u64) {
+        let began = self.members[usize::from(node)].defrag.take();
+        let detail = match began {
+            Some((began, before)) => format!("{} → {} in {}", bytes(before), bytes(size), length(at - began)),
+            None => format!("a dense file of {}", bytes(size)),
+        };
+        self.row(at, Tone::Plain, format!("{} defrags", member(node)), detail);
     }
 
     fn stopped(&mut self, at: Nanos, node: NodeIndex, cause: RecordId) {

@@ -1,17 +1,12 @@
-//! Faults begin and end, operators act.
+//! Faults begin and end.
 
 use super::net::{Effect, NodeSet, Rule};
 use super::node::{Hold, HoldKind, Process, members_of};
 use super::plan::{Happening, Planned, Resolved, Roles, Waiting, When, resolve};
 use super::record::{NodeIndex, What};
 use super::{Event, World};
-use crate::scenario::{self, Action, InFlight, OperationAction, Range64, Target, Tolerance, Trigger, Unsynced};
-use seedbed::api::{Request, RequestId};
-use seedbed::member::Input;
+use crate::scenario::{self, Action, InFlight, Range64, Target, Tolerance, Trigger, Unsynced};
 use seedbed::time::Nanos;
-
-/// Calls of operators have numbers that no client's call has.
-const OPERATOR_CALLS: u64 = 1 << 63;
 
 impl World {
     /// Puts what has a time into the heap, and what has a condition on the watch.
@@ -247,8 +242,9 @@ impl World {
                     .for_each(|m| self.nodes[usize::from(m)].disk.get().faults.stall = Some((stall, record)));
             }
             Action::SlowDisk { factor, .. } => self.hold_all(first, number, HoldKind::SlowDisk(*factor)),
-            Action::DiskError { error, .. } => {
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.error = Some(*error));
+            Action::DiskError { error, file, .. } => {
+                let fault = Some((*error, *file));
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.error = fault);
             }
             Action::LyingFsync { .. } => {
                 self.damage(first);
@@ -258,13 +254,13 @@ impl World {
                 self.damage(first);
                 members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().rot(*file, *bits));
             }
-            Action::LatentSector { .. } => {
+            Action::LatentSector { file, .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().lose_sector());
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().lose_sector(*file));
             }
-            Action::MisdirectedWrite { .. } => {
+            Action::MisdirectedWrite { file, .. } => {
                 self.damage(first);
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.misdirect = true);
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.misdirect = Some(*file));
             }
             Action::DiskFull { .. } => self.hold_all(first, number, HoldKind::DiskFull),
             Action::ClockRate { ppm, .. } => self.hold_all(first, number, HoldKind::ClockRate(*ppm)),
@@ -369,31 +365,6 @@ impl World {
         let lasting = self.plan[usize::from(fault)].lasting;
         self.push(self.now + lasting.unwrap_or(Nanos::MAX / 4), Event::FaultEnds(fault));
     }
-
-    pub(super) fn operate(&mut self, number: u16) {
-        self.note(What::Operated(number));
-        let scenario = self.scenario.clone();
-        let stream = scenario.faults.len() + usize::from(number);
-        let roles = Roles { members: self.nodes.len() as u8, leader: self.observer.leader() };
-        let mut resolve_here = |target: Target| resolve(target, roles, &mut self.fault_streams[stream]);
-        match scenario.operations[usize::from(number)].action {
-            OperationAction::MoveLeader { to } => {
-                let to = members_of(resolve_here(to)).next();
-                let (Some(leader), Some(to)) = (self.observer.leader(), to) else { return };
-                let request = Request::MoveLeader(self.nodes[usize::from(to)].id);
-                if self.nodes[usize::from(leader)].is_up() {
-                    self.input(leader, Input::Request(RequestId(OPERATOR_CALLS + u64::from(number)), request));
-                }
-            }
-            OperationAction::Snapshot { target } => {
-                for member in members_of(resolve_here(target)) {
-                    if self.nodes[usize::from(member)].is_up() {
-                        self.input(member, Input::TakeSnapshot);
-                    }
-                }
-            }
-        }
-    }
 }
 
 /// Whether a fault takes a member away while it lasts.
@@ -417,8 +388,8 @@ fn targets_of(action: &Action) -> Vec<Target> {
         | Action::DiskError { target, .. }
         | Action::LyingFsync { target, .. }
         | Action::BitRot { target, .. }
-        | Action::LatentSector { target }
-        | Action::MisdirectedWrite { target }
+        | Action::LatentSector { target, .. }
+        | Action::MisdirectedWrite { target, .. }
         | Action::DiskFull { target, .. }
         | Action::ClockRate { target, .. }
         | Action::ClockJump { target, .. } => vec![*target],

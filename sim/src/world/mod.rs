@@ -21,13 +21,15 @@
 
 pub mod client;
 mod clock;
+pub mod database;
 pub mod digest;
-mod disk;
+pub(crate) mod disk;
 mod faults;
 mod heap;
 mod net;
 mod node;
 mod observe;
+mod operators;
 pub mod plan;
 pub(crate) mod process;
 pub mod random;
@@ -41,6 +43,8 @@ pub use digest::{Checkpoint, Perturb};
 pub use observe::{LeaderChange, Tally};
 pub use plan::Resolved;
 
+use crate::check::backend::BackendChecker;
+use crate::check::compaction::CompactionChecker;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
@@ -167,6 +171,12 @@ pub struct Outcome {
     pub raft_steps: u64,
     /// Restarts whose promises were checked.
     pub replays: u64,
+    /// Stores compared with what the committed entries make.
+    pub stores_compared: u64,
+    /// Compactions whose hashes were compared with another member's.
+    pub compactions_compared: u64,
+    /// What some records cannot say themselves: why a member refused to start, or an operator's wish.
+    pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
     pub retries: u64,
 }
@@ -216,6 +226,14 @@ pub(crate) struct World {
     raft_checker: RaftChecker,
     state_checker: StateChecker,
     replay_checker: ReplayChecker,
+    backend_checker: BackendChecker,
+    compaction_checker: CompactionChecker,
+    /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
+    store_to_compare: bool,
+    /// Operators' calls that are out, with their operations.
+    operator_calls: BTreeMap<u64, u16>,
+    next_operator_call: u64,
+    notes: BTreeMap<RecordId, String>,
     failures: Vec<Failure>,
     panic: Option<String>,
     phase: Phase,
@@ -285,6 +303,12 @@ impl World {
             raft_checker: RaftChecker::new(members),
             state_checker: StateChecker::default(),
             replay_checker: ReplayChecker::new(members),
+            backend_checker: BackendChecker::default(),
+            compaction_checker: CompactionChecker::default(),
+            store_to_compare: false,
+            operator_calls: BTreeMap::new(),
+            next_operator_call: operators::CALLS,
+            notes: BTreeMap::new(),
             failures: Vec::new(),
             panic: None,
             phase: Phase::Chaos,
@@ -345,8 +369,12 @@ impl World {
             Event::Request { node, call, operation, request } => self.on_request(node, call, operation, request),
             Event::Reply { call, result } => {
                 self.note(What::Client);
-                self.tasks.reply(call, result);
-                self.poll_clients();
+                if call >= operators::CALLS {
+                    self.on_operator_reply(call, &result);
+                } else {
+                    self.tasks.reply(call, result);
+                    self.poll_clients();
+                }
             }
             Event::Alarm(alarm) => {
                 self.note(What::Client);
@@ -434,6 +462,9 @@ impl World {
             compared: self.state_checker.compared(),
             raft_steps: self.raft_checker.steps(),
             replays: self.replay_checker.crashes(),
+            stores_compared: self.backend_checker.compared(),
+            compactions_compared: self.compaction_checker.compared(),
+            notes: self.notes,
             retries: log.retries,
         }
     }

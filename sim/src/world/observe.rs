@@ -1,5 +1,6 @@
 //! What the world sees of its members: their trace events become records, figures, conditions met and checks.
 
+use super::database::{DbTally, Load};
 use super::plan::Happening;
 use super::process::raft_event;
 use super::record::{Held, NodeIndex, RecordId, What};
@@ -43,6 +44,10 @@ pub struct Tally {
     pub snapshots_sent: u64,
     /// Entries applied, by whichever member was first.
     pub applied: u64,
+    /// What operators asked for and were refused.
+    pub operations_failed: u64,
+    /// Each member's database.
+    pub databases: Vec<DbTally>,
 }
 
 /// See the module.
@@ -54,11 +59,20 @@ pub(super) struct Observer {
     heard: Vec<Nanos>,
     /// For each member, when its process last went away.
     gone: Vec<Nanos>,
+    /// For each member, the snapshot that is on its way to it: index, and when it was first sent.
+    awaited: Vec<(u64, Nanos)>,
 }
 
 impl Observer {
     pub(super) fn new(members: usize) -> Observer {
-        Observer { tally: Tally::default(), leader: None, heard: vec![0; members], gone: vec![0; members] }
+        let tally = Tally { databases: vec![DbTally::default(); members], ..Tally::default() };
+        Observer {
+            tally,
+            leader: None,
+            heard: vec![0; members],
+            gone: vec![0; members],
+            awaited: vec![(0, 0); members],
+        }
     }
 
     pub(super) fn heard_leader(&mut self, from: NodeIndex, sent: Nanos) {
@@ -76,6 +90,32 @@ impl Observer {
 
     pub(super) fn snapshot_sent(&mut self) {
         self.tally.snapshots_sent += 1;
+    }
+
+    pub(super) fn operation_failed(&mut self) {
+        self.tally.operations_failed += 1;
+    }
+
+    /// A restarted member loaded its store, which cost it so much CPU.
+    pub(super) fn loaded(&mut self, member: NodeIndex, at: Nanos, took: Nanos, size: u64) {
+        self.tally.databases[usize::from(member)].loads.push(Load { at, took, size });
+    }
+
+    /// A member's database.
+    pub(super) fn database(&mut self, member: NodeIndex) -> &mut DbTally {
+        &mut self.tally.databases[usize::from(member)]
+    }
+
+    /// A snapshot of `index` goes to a member; one that is sent again was on its way before.
+    pub(super) fn snapshot_leaves(&mut self, to: NodeIndex, index: u64, at: Nanos) {
+        if let Some(awaited) = self.awaited.get_mut(usize::from(to)).filter(|awaited| awaited.0 != index) {
+            *awaited = (index, at);
+        }
+    }
+
+    /// When the snapshot that a member has installed was first sent.
+    pub(super) fn snapshot_left(&self, to: NodeIndex, index: u64) -> Option<Nanos> {
+        self.awaited.get(usize::from(to)).filter(|awaited| awaited.0 == index).map(|awaited| awaited.1)
     }
 
     /// The member that was elected last.
@@ -132,12 +172,15 @@ impl World {
             TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
                 let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());
                 self.fail(result);
+                self.installed(index, applied);
             }
-            _ => {}
+            event => self.observe_storage(index, &event),
         }
     }
 
     fn on_applied(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64, hash: Option<u64>) {
+        self.remember_entry(member, index);
+        self.sample(member, false);
         match self.state_checker.on_applied(usize::from(member), index, hash, revision) {
             Ok(false) => {}
             Ok(true) => {

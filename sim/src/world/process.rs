@@ -6,10 +6,11 @@ use super::random::{Stream, stream_seed};
 use super::record::{Held, Kind, Lost, NodeIndex, RecordId, Slow, What};
 use super::{Event, World};
 use crate::check::{Failure, serializable::Restart};
-use crate::scenario::{self, Scenario, Unsynced};
+use crate::scenario::{self, Cluster, Engine, Freelist, Scenario, Unsynced};
 use crate::world::clock::MemberClock;
 use crate::world::disk::{DiskHandle, SimDisk};
 use seedbed::api::RequestId;
+use seedbed::backend::{BoltConfig, EngineConfig, FreelistKind};
 use seedbed::bug::BugSet;
 use seedbed::disk::{DiskDone, DiskOp};
 use seedbed::member::{Config, Costs, Effects, Input, Member, Peer, StopReason, TraceEvent};
@@ -81,6 +82,25 @@ pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
     enabled.then_some(Costs { step, append: message, propose, apply, read, record: Costs::SERVER.record, kib: per_kib })
 }
 
+/// Where a member of the cluster keeps its pairs.
+fn engine(cluster: &Cluster, bugs: BugSet) -> EngineConfig {
+    let freelist = match cluster.freelist {
+        Freelist::Array => FreelistKind::Array,
+        Freelist::Hashmap => FreelistKind::Hashmap,
+    };
+    let bolt = BoltConfig {
+        freelist,
+        sync_freelist: cluster.sync_freelist,
+        cache_bytes: cluster.backend_cache as usize,
+        bugs,
+        ..BoltConfig::default()
+    };
+    match cluster.engine {
+        Engine::Memory => EngineConfig::Memory,
+        Engine::Bolt => EngineConfig::Bolt(bolt),
+    }
+}
+
 impl World {
     fn config(&self, node: NodeIndex) -> Config {
         let cluster = &self.scenario.cluster;
@@ -96,6 +116,12 @@ impl World {
             snapshot_count: cluster.snapshot_count,
             snapshot_catchup: cluster.snapshot_catchup,
             wal_segment_bytes: cluster.wal_segment_bytes,
+            engine: engine(cluster, this.bugs),
+            batch_interval: cluster.batch_interval,
+            batch_limit: cluster.batch_limit,
+            compaction_batch: cluster.compaction_batch as usize,
+            compaction_pause: cluster.compaction_pause,
+            restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
             max_inflight: cluster.max_inflight as usize,
             seed: stream_seed(self.seed, &stream),
@@ -124,7 +150,8 @@ impl World {
             Ok(Err(refusal)) => {
                 node.process = Process::Refused;
                 let damaged = node.damaged;
-                self.note(What::Refused(index));
+                let record = self.note(What::Refused(index));
+                self.notes.insert(record, refusal.to_string());
                 if !damaged {
                     let text = format!("n{} refuses to start on a legal image: {refusal}", index + 1);
                     self.fail(Err(Failure::new("wal-replay", text)));
@@ -142,16 +169,26 @@ impl World {
         let member = self.nodes[at].member().expect("invariant: it was just started");
         let mut results = vec![self.raft_checker.on_start(at, member.raft())];
         // What a fault beyond a disk's contract destroyed cannot be promised.
-        if restarted && !self.nodes[at].damaged {
+        let damaged = self.nodes[at].damaged;
+        let mut forgotten = None;
+        if restarted && !damaged {
             results.push(self.replay_checker.on_restart(at, member.raft(), &self.raft_checker));
+            self.store_to_compare = true;
+        } else if restarted {
+            forgotten = self.replay_checker.forgotten(at, member.raft());
         }
+        let size = member.store().engine().stats().size;
         let applied = member.store().consistent_index();
         if applied > 0 {
             let (hash, revision) = (member.store().hash(), member.store().revision());
             results.push(self.state_checker.on_applied(at, applied, hash, revision).map(|_| ()));
         }
         results.into_iter().for_each(|result| self.fail(result));
+        if let Some((entries, failure)) = forgotten {
+            self.forgot(index, entries, failure);
+        }
         if restarted {
+            self.observer.loaded(index, self.now, effects.cost, size);
             self.restarts.push(Restart { member: index, at: self.now });
         }
         self.happened(Happening::of(scenario::Event::MemberStarted, index));
@@ -258,6 +295,7 @@ impl World {
         for event in effects.trace.drain(..) {
             self.observe(index, event);
         }
+        self.look_at_store(index);
         for op in effects.disk.drain(..) {
             if !self.start_disk_op(index, leaves, op) {
                 // The power is off: nothing more leaves this member.

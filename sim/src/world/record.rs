@@ -82,6 +82,18 @@ pub enum What {
     FaultEnded(u16),
     /// An operator's operation (by its number) was done.
     Operated(u16),
+    /// What an operator asked for was refused; the run's notes say why.
+    OperationFailed(u16),
+    /// A member removed the last record of a compaction.
+    Compacted { node: NodeIndex, revision: i64 },
+    /// A member began to copy its database of `size` bytes into a dense file.
+    DefragBegan { node: NodeIndex, size: u64 },
+    /// It is done; the new file has `size` bytes.
+    DefragEnded { node: NodeIndex, size: u64 },
+    /// A member's store was replaced by a leader's snapshot.
+    SnapshotInstalled { node: NodeIndex, index: u64 },
+    /// A member came back without so many entries that it had acknowledged: its disk was damaged or had lied.
+    Forgot { node: NodeIndex, entries: u64 },
     /// Everything was healed: the end of the chaos phase.
     Healed,
 }

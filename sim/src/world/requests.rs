@@ -23,15 +23,20 @@ impl World {
         let scenario = self.scenario.clone();
         let mut number = 0;
         for workload in &scenario.workloads {
-            for _ in 0..workload.clients {
+            for place in 0..workload.clients {
                 let endpoints = match workload.endpoints {
                     Endpoints::All => (0..scenario.cluster.members).collect(),
                     Endpoints::Member(member) => vec![member - 1],
                 };
                 let client = self.client(number, endpoints, workload.timeout);
                 let random = Stream::new(self.seed, &format!("client/{number}"));
-                let WorkloadKind::Kv = workload.kind;
-                self.tasks.spawn(workload::kv(client, workload.clone(), random, number, scenario.duration));
+                let (workload, until) = (workload.clone(), scenario.duration);
+                match workload.kind {
+                    WorkloadKind::Kv => self.tasks.spawn(workload::kv(client, workload, random, number, until)),
+                    WorkloadKind::Fill | WorkloadKind::Erase => {
+                        self.tasks.spawn(workload::each(client, workload, random, (number, place), until));
+                    }
+                }
                 number += 1;
             }
         }

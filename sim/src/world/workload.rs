@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::random::Stream;
 use crate::check::history::{Outcome, Output};
-use crate::scenario::{Mix, Range64, Workload};
+use crate::scenario::{Mix, Range64, Workload, WorkloadKind};
 use bytes::Bytes;
 use seedbed::time::{Nanos, SECOND};
 use std::collections::BTreeMap;
@@ -45,6 +45,33 @@ pub(super) async fn kv(mut client: Client, workload: Workload, mut random: Strea
             Kind::List => client.list(Bytes::from_static(b"k")).await,
         };
         remember(&mut seen, number_of_key, &outcome);
+    }
+}
+
+/// One client of the workloads `fill` and `erase`: of every `clients` keys it takes the one that is its `place`, in order,
+/// at the same pace as above.
+pub(super) async fn each(
+    mut client: Client,
+    workload: Workload,
+    mut random: Stream,
+    (number, place): (u32, u16),
+    until: Nanos,
+) {
+    let gap = SECOND * u64::from(workload.clients) / u64::from(workload.rate.max(1));
+    let until = workload.stop.unwrap_or(until).min(until);
+    let mut next = workload.start + random.below(gap.max(1));
+    for key_number in (u64::from(place)..u64::from(workload.keys)).step_by(usize::from(workload.clients)) {
+        next = next.max(client.handle().now());
+        if next >= until {
+            return;
+        }
+        client.handle().sleep_until(next).await;
+        next += gap;
+        let key = key(key_number);
+        match workload.kind {
+            WorkloadKind::Erase => client.delete(key).await,
+            _ => client.put(key, value(number, key_number, &workload, &mut random)).await,
+        };
     }
 }
 

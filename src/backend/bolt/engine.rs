@@ -457,6 +457,10 @@ impl Engine for Bolt {
         Ok(true)
     }
 
+    fn renamed(&mut self, to: FileName) {
+        self.file.rename(to);
+    }
+
     fn hash(&self) -> u64 {
         self.totals().map_or(0, |totals| totals.hash)
     }

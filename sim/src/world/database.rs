@@ -1,0 +1,159 @@
+//! What the world sees of its members' databases: figures over time, and whether the data is what it must be.
+
+use super::World;
+use super::record::{NodeIndex, What};
+use crate::check::Failure;
+use crate::scenario::Tolerance;
+use seedbed::backend::Stats;
+use seedbed::member::TraceEvent;
+use seedbed::time::{MILLISECOND, Nanos};
+
+/// A database is looked at so often at most, unless something happened to its file.
+const SAMPLE_EVERY: Nanos = 100 * MILLISECOND;
+
+/// One member's database over a run.
+#[derive(Clone, Debug, Default)]
+pub struct DbTally {
+    /// Its figures, as time went on.
+    pub samples: Vec<Sample>,
+    /// Batches that became durable: when, and how long each took.
+    pub commits: Vec<(Nanos, Nanos)>,
+    /// Copies into a dense file.
+    pub defrags: Vec<Defrag>,
+    /// Size of the file when the copy that is under way began.
+    pub(super) defragging: u64,
+    /// Compactions that removed their last record.
+    pub compactions: u64,
+    /// Restarts with the data that was there.
+    pub loads: Vec<Load>,
+    /// Snapshots that replaced it, with the time since they were sent.
+    pub installs: Vec<Load>,
+}
+
+/// A database's figures at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When.
+    pub at: Nanos,
+    /// What.
+    pub stats: Stats,
+}
+
+/// A database was copied into a dense file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Defrag {
+    /// When the new file was in use.
+    pub at: Nanos,
+    /// How long it took.
+    pub took: Nanos,
+    /// Bytes of the old file.
+    pub before: u64,
+    /// Bytes of the new one.
+    pub after: u64,
+}
+
+/// A database was brought to life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// When.
+    pub at: Nanos,
+    /// How long it took.
+    pub took: Nanos,
+    /// Bytes of its file.
+    pub size: u64,
+}
+
+impl World {
+    /// A trace event that tells of the database.
+    pub(super) fn observe_storage(&mut self, index: NodeIndex, event: &TraceEvent) {
+        let now = self.now;
+        match *event {
+            TraceEvent::SnapshotSent { to, index: applied } => {
+                let to = self.index_of(to);
+                self.observer.snapshot_leaves(to, applied, now);
+            }
+            TraceEvent::BatchDone { took } => {
+                self.observer.database(index).commits.push((now, took));
+                self.sample(index, false);
+            }
+            TraceEvent::CompactionDone(compacted) => {
+                self.note_aside(self.current, What::Compacted { node: index, revision: compacted.revision });
+                self.observer.database(index).compactions += 1;
+                let result = self.compaction_checker.on_done(usize::from(index), compacted);
+                self.fail(result);
+                self.sample(index, true);
+            }
+            TraceEvent::DefragStarted { size } => {
+                self.note_aside(self.current, What::DefragBegan { node: index, size });
+                self.sample(index, true);
+                // Completed when it is done; a crash on the way leaves it out.
+                self.observer.database(index).defragging = size;
+            }
+            TraceEvent::DefragDone { size, took } => {
+                self.note_aside(self.current, What::DefragEnded { node: index, size });
+                let database = self.observer.database(index);
+                let before = database.defragging;
+                database.defrags.push(Defrag { at: now, took, before, after: size });
+                self.sample(index, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// A member's store was replaced by a snapshot.
+    pub(super) fn installed(&mut self, index: NodeIndex, applied: u64) {
+        self.note_aside(self.current, What::SnapshotInstalled { node: index, index: applied });
+        self.store_to_compare = true;
+        self.sample(index, true);
+        let (now, sent) = (self.now, self.observer.snapshot_left(index, applied));
+        let database = self.observer.database(index);
+        let size = database.samples.last().map_or(0, |sample| sample.stats.size);
+        database.installs.extend(sent.map(|sent| Load { at: now, took: now - sent, size }));
+    }
+
+    /// Looks at a member's database: `always`, or if the last look is some time ago.
+    pub(super) fn sample(&mut self, index: NodeIndex, always: bool) {
+        let now = self.now;
+        let Some(member) = self.nodes[usize::from(index)].member() else { return };
+        let database = self.observer.database(index);
+        let last = database.samples.last().map(|sample| sample.at);
+        if always || last.is_none_or(|last| last + SAMPLE_EVERY <= now) {
+            let stats = member.store().engine().stats();
+            if last == Some(now) {
+                database.samples.pop();
+            }
+            database.samples.push(Sample { at: now, stats });
+        }
+    }
+
+    /// Keeps a committed entry that was not seen being applied before.
+    pub(super) fn remember_entry(&mut self, member: NodeIndex, index: u64) {
+        if self.backend_checker.awaits(index)
+            && let Some(member) = self.nodes[usize::from(member)].member()
+            && let Some(entry) = member.raft().log().entry(index)
+        {
+            self.backend_checker.remember(entry);
+        }
+    }
+
+    /// Compares the store that a member has just loaded or got with what the committed entries make of an empty one.
+    pub(super) fn look_at_store(&mut self, index: NodeIndex) {
+        let node = &self.nodes[usize::from(index)];
+        if !std::mem::take(&mut self.store_to_compare) || node.damaged {
+            return;
+        }
+        if let Some(member) = node.member() {
+            let result = self.backend_checker.compare(usize::from(index), member.store());
+            self.fail(result);
+        }
+    }
+
+    /// A member whose disk was damaged, or lied, came back without entries that it had acknowledged. Where a scenario's
+    /// faults are more than the protocol tolerates, that is what they cost.
+    pub(super) fn forgot(&mut self, index: NodeIndex, entries: u64, failure: Failure) {
+        self.note_aside(self.current, What::Forgot { node: index, entries });
+        if self.scenario.tolerance == Tolerance::Exceeded {
+            self.fail(Err(failure));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! HashKV: a hash of what can be read at a revision, to compare members by (lesson 12).
+//!
+//! CRC-32C over the word `key`, then over key and value of each record up to the revision asked for, in order. Members
+//! compact at their own pace, so what compaction takes away (or has yet to) must not show: of the records up to the
+//! compact revision only those count that are a key's newest at the revision asked for, tombstones aside. etcd has one
+//! exception to that, and since its hashes are compared with these, so has this: if no key lives at the revision asked
+//! for, then every record counts that compaction leaves.
+//!
+//! A hash reads every record, so it runs in steps. What is written between them has later revisions and does not matter;
+//! a compaction that is scheduled between them does, and the job begins again.
+
+use super::{Bucket, KeyValue, MvccError, Revision, Store};
+use bytes::Bytes;
+use prost::Message as _;
+
+/// The hash of no record: CRC-32C of `key`, the bucket's name.
+pub(super) const SEED: u32 = 0x40a4_756d;
+
+/// Carries a hash on over a record.
+pub(super) fn append(hash: u32, key: &[u8], value: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c_append(hash, key), value)
+}
+
+/// A hash by revision, with what one must know to compare it: two are comparable if both revisions agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HashKv {
+    /// CRC-32C, see the module.
+    pub hash: u32,
+    /// The compact revision when it was computed; -1 for a store that was never compacted.
+    pub compact_revision: i64,
+    /// The revision whose state was hashed.
+    pub revision: i64,
+}
+
+/// A hash in the making.
+#[derive(Debug)]
+pub struct HashJob {
+    revision: i64,
+    /// The store's compact revision when the job began.
+    compacted: Option<i64>,
+    /// Whether no key lives at the revision: etcd's exception.
+    deserted: bool,
+    /// The first record that the next step looks at.
+    next: Revision,
+    hash: u32,
+}
+
+impl HashJob {
+    /// Begins to hash the state at main revision `revision`; 0 (or less) means the current one.
+    pub fn new(store: &Store, revision: i64) -> Result<HashJob, MvccError> {
+        let revision = if revision > 0 { revision } else { store.revision };
+        if revision < store.compact_revision() {
+            return Err(MvccError::Compacted);
+        }
+        if revision > store.revision {
+            return Err(MvccError::FutureRevision);
+        }
+        let deserted = store.index.range(&[], None, revision).next().is_none();
+        Ok(HashJob { revision, compacted: store.compacted, deserted, next: Revision { main: 0, sub: 0 }, hash: SEED })
+    }
+
+    /// Looks at the next `max_records` records. The hash, once there are no more.
+    pub fn step(&mut self, store: &Store, max_records: usize) -> Result<Option<HashKv>, MvccError> {
+        if self.compacted != store.compacted {
+            *self = HashJob::new(store, self.revision)?;
+        }
+        let from = self.next.to_bytes();
+        let mut seen = 0;
+        store.engine.range(Bucket::Key, &from, None, &mut |key, value| {
+            let (at, _) = Revision::decode(key).expect("invariant: the store's own records are revisions");
+            if at.main > self.revision {
+                return false;
+            }
+            self.next = Revision { sub: at.sub + 1, ..at };
+            if self.counts(store, at, value) {
+                self.hash = append(self.hash, key, value);
+            }
+            seen += 1;
+            seen < max_records.max(1)
+        })?;
+        let done = seen < max_records.max(1);
+        let compact_revision = self.compacted.unwrap_or(-1);
+        Ok(done.then_some(HashKv { hash: self.hash, compact_revision, revision: self.revision }))
+    }
+
+    fn counts(&self, store: &Store, at: Revision, value: &Bytes) -> bool {
+        let Some(compacted) = self.compacted.filter(|&compacted| at.main <= compacted) else { return true };
+        let kv = KeyValue::decode(value.clone()).expect("invariant: the store's own records decode");
+        let seen_at = if self.deserted { compacted } else { self.revision };
+        store.index.get(&kv.key, seen_at).is_some_and(|newest| newest.at == at)
+    }
+}
+
+impl Store {
+    /// The hash of the state at main revision `revision`, in one go; 0 means the current one.
+    pub fn hash_kv(&self, revision: i64) -> Result<HashKv, MvccError> {
+        let mut job = HashJob::new(self, revision)?;
+        let done = job.step(self, usize::MAX)?;
+        Ok(done.expect("invariant: no store holds that many records"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seed_is_the_hash_of_the_buckets_name() {
+        assert_eq!(SEED, crc32c::crc32c(Bucket::Key.name().as_bytes()));
+    }
+}

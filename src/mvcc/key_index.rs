@@ -1,0 +1,230 @@
+//! When one key changed: its generations.
+//!
+//! ```text
+//!   put 2, put 4, delete 6, put 8, put 10, delete 12, put 14
+//!
+//!   ended  ┌ created 2, ver 3: (2,0) (4,0) (6,0)✝ ┐   a tombstone ends a generation
+//!          └ created 8, ver 3: (8,0) (10,0) (12,0)✝
+//!   live     created 14, ver 1: (14,0)                empty while the key is deleted
+//! ```
+//!
+//! A generation is the life of a key from its creation to its tombstone. `ver` counts all its changes, those that
+//! compaction has dropped too, so the version of its n-th revision from the end is `ver - n`, and a put needs to ask
+//! nobody what the key's creation revision and next version are.
+//!
+//! Invariants:
+//! - revisions ascend, within a generation and from one to the next;
+//! - each ended generation holds at least its tombstone, which is its last revision; the live one holds no tombstone;
+//! - only a key in the making, or one that compaction has emptied, holds no revision at all.
+//!
+//! Most keys were put once, or their older revisions are compacted: a single revision lies in the generation itself.
+
+use super::Revision;
+
+/// A live key as it stands after one of its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// When it changed.
+    pub(super) at: Revision,
+    /// Main revision of the put that created the key.
+    pub(super) create_revision: i64,
+    /// Changes since then, that one included: from 1.
+    pub(super) version: i64,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct KeyIndex {
+    ended: Vec<Generation>,
+    live: Generation,
+}
+
+impl KeyIndex {
+    /// Adds a put. Says what the key is now.
+    pub(super) fn put(&mut self, at: Revision) -> Change {
+        self.assert_later(at);
+        if self.live.revs().is_empty() {
+            self.live = Generation { created: at.main, ver: 0, revs: Revs::default() };
+        }
+        self.live.push(at);
+        Change { at, create_revision: self.live.created, version: self.live.ver }
+    }
+
+    /// Adds a tombstone: ends the live generation. `false`, and no change, if the key does not live.
+    pub(super) fn tombstone(&mut self, at: Revision) -> bool {
+        self.assert_later(at);
+        if self.live.revs().is_empty() {
+            return false;
+        }
+        self.live.push(at);
+        self.ended.push(std::mem::take(&mut self.live));
+        true
+    }
+
+    /// Adds a put that was recorded, whose generation may have begun with records that are compacted. The error says
+    /// what the record should have been.
+    pub(super) fn restore(&mut self, change: Change) -> Result<(), &'static str> {
+        let Change { at, create_revision, version } = change;
+        if self.live.revs().is_empty() {
+            if self.ended.last().is_some_and(|ended| create_revision < ended.last().main) {
+                return Err("a create revision after the key's last tombstone");
+            }
+            self.live = Generation { created: create_revision, ver: version - 1, revs: Revs::default() };
+        } else if (self.live.created, self.live.ver + 1) != (create_revision, version) {
+            return Err("the create revision of the put before it, and the next version");
+        }
+        self.live.push(at);
+        Ok(())
+    }
+
+    /// Adds a tombstone that was recorded. What it ended may be compacted, and then it stands alone: an interrupted
+    /// compaction has yet to remove it, and would leave it for ever if the index did not know it (etcd #19179).
+    pub(super) fn restore_tombstone(&mut self, at: Revision) -> Result<(), &'static str> {
+        if self.tombstone(at) {
+            return Ok(());
+        }
+        if !self.ended.is_empty() {
+            return Err("a put between two tombstones of a key");
+        }
+        self.ended.push(Generation { created: at.main, ver: 1, revs: Revs::One(at) });
+        Ok(())
+    }
+
+    /// What the key was at main revision `at`; `None` if it did not live then.
+    pub(super) fn get(&self, at: i64) -> Option<Change> {
+        let generation = self.find_generation(at)?;
+        let n = generation.walk(at)?;
+        let revs = generation.revs();
+        let version = generation.ver - (revs.len() - 1 - n) as i64;
+        Some(Change { at: revs[n], create_revision: generation.created, version })
+    }
+
+    /// The generation in which the key lived at main revision `at`.
+    fn find_generation(&self, at: i64) -> Option<&Generation> {
+        if self.live.revs().first().is_some_and(|first| first.main <= at) {
+            return Some(&self.live);
+        }
+        let generation = &self.ended[self.ended.partition_point(|ended| ended.last().main <= at)..].first()?;
+        (generation.revs()[0].main <= at).then_some(generation)
+    }
+
+    /// Appends the revisions from main revision `since` on, tombstones too. Of several changes in one transaction only
+    /// the last is named: the others were never visible.
+    pub(super) fn since(&self, since: i64, revisions: &mut Vec<Revision>) {
+        let start = revisions.len();
+        let generations = self.ended.iter().chain([&self.live]);
+        for &at in generations.flat_map(Generation::revs).filter(|at| at.main >= since) {
+            match revisions[start..].last_mut() {
+                Some(last) if last.main == at.main => *last = at,
+                _ => revisions.push(at),
+            }
+        }
+    }
+
+    /// Drops what no read at or after main revision `at` can see. Returns the one revision up to `at` that stays: the
+    /// newest, unless it is a tombstone.
+    pub(super) fn compact(&mut self, at: i64) -> Option<Revision> {
+        let over = self.ended.partition_point(|ended| ended.last().main <= at);
+        if over > 0 {
+            self.ended = self.ended.split_off(over);
+        }
+        let oldest = self.ended.first_mut().unwrap_or(&mut self.live);
+        let kept = oldest.walk(at)?;
+        oldest.revs.drop_before(kept);
+        Some(oldest.revs()[0])
+    }
+
+    /// Whether nothing is left of the key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.live.revs().is_empty()
+    }
+
+    fn assert_later(&self, at: Revision) {
+        let last = self.live.revs().last().copied().or_else(|| self.ended.last().map(Generation::last));
+        debug_assert!(last.is_none_or(|last| last < at), "invariant: changes of a key ascend");
+    }
+}
+
+/// One life of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Generation {
+    /// Main revision of the put that began it.
+    created: i64,
+    /// All its changes, those that are compacted and the tombstone too.
+    ver: i64,
+    revs: Revs,
+}
+
+impl Generation {
+    fn revs(&self) -> &[Revision] {
+        self.revs.as_slice()
+    }
+
+    fn last(&self) -> Revision {
+        *self.revs().last().expect("invariant: an ended generation has its tombstone")
+    }
+
+    fn push(&mut self, at: Revision) {
+        self.revs.push(at);
+        self.ver += 1;
+    }
+
+    /// Position of the newest revision up to main revision `at`.
+    fn walk(&self, at: i64) -> Option<usize> {
+        let revs = self.revs();
+        // Most reads are at the newest revision: look at the end before searching.
+        let after = match revs.last() {
+            Some(last) if last.main <= at => revs.len(),
+            _ => revs.partition_point(|rev| rev.main <= at),
+        };
+        after.checked_sub(1)
+    }
+}
+
+/// Revisions, ascending. A single one needs no allocation.
+#[derive(Clone, Debug)]
+enum Revs {
+    One(Revision),
+    Many(Vec<Revision>),
+}
+
+impl Revs {
+    fn as_slice(&self) -> &[Revision] {
+        match self {
+            Revs::One(at) => std::slice::from_ref(at),
+            Revs::Many(revs) => revs,
+        }
+    }
+
+    fn push(&mut self, at: Revision) {
+        match self {
+            Revs::One(first) => *self = Revs::Many(vec![*first, at]),
+            Revs::Many(revs) if revs.is_empty() => *self = Revs::One(at),
+            Revs::Many(revs) => revs.push(at),
+        }
+    }
+
+    /// Drops the first `n`, and their memory with them.
+    fn drop_before(&mut self, n: usize) {
+        if n > 0 {
+            *self = match &self.as_slice()[n..] {
+                [only] => Revs::One(*only),
+                rest => Revs::Many(rest.to_vec()),
+            };
+        }
+    }
+}
+
+impl Default for Revs {
+    fn default() -> Revs {
+        Revs::Many(Vec::new())
+    }
+}
+
+impl PartialEq for Revs {
+    fn eq(&self, other: &Revs) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Revs {}

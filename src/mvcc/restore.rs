@@ -1,0 +1,153 @@
+//! Restoring: the index from the engine's records, in chunks.
+//!
+//! The records of the bucket `key` are read in order of their revisions, which is the order in which they were made; so
+//! the index is built by appending, and every record that does not fit what stands before it is found. What this lets
+//! pass is what the rest of the store relies on: revisions leave room for further ones, values decode, each put goes on
+//! where the one before it stopped.
+//!
+//! A store of a million keys takes long to restore. A chunk is bounded, and between two of them its owner can do
+//! something else.
+
+use super::compact::{FINISHED, Marks, SCHEDULED};
+use super::key_index::Change;
+use super::{
+    Applied, Bucket, CONSISTENT_INDEX, Engine, Index, KeyValue, RestoreError, Revision, Store, StoreConfig, TERM,
+};
+use crate::bug::Bug;
+use bytes::Bytes;
+use prost::Message as _;
+use std::collections::VecDeque;
+
+/// A store in the making.
+#[derive(Debug)]
+pub struct Restoring {
+    store: Store,
+    /// The first key of the next chunk.
+    from: Vec<u8>,
+    /// The last record's revision.
+    last: Revision,
+    done: bool,
+}
+
+impl Restoring {
+    /// Begins. Nothing is read yet.
+    pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Restoring {
+        Restoring {
+            store: Store::new(engine, config),
+            from: Vec::new(),
+            last: Revision { main: 0, sub: 0 },
+            done: false,
+        }
+    }
+
+    /// Reads the next [`StoreConfig::restore_chunk`] records. `true` when none is left.
+    pub fn step(&mut self) -> Result<bool, RestoreError> {
+        if self.done {
+            return Ok(true);
+        }
+        let Restoring { store, from, last, done } = self;
+        let chunk = store.config.restore_chunk.max(1);
+        let clobbers = store.config.bugs.on(Bug::ChunkRestoreClobbers);
+        // etcd #8127: a chunk does not know the generations that the chunks before it began.
+        let mut fresh = Index::default();
+        let index = if clobbers { &mut fresh } else { &mut store.index };
+        let (mut seen, mut result) = (0, Ok(()));
+        let start = std::mem::take(from);
+        store.engine.range(Bucket::Key, &start, None, &mut |key, value| {
+            result = restore(index, last, key, value);
+            seen += 1;
+            if seen == chunk {
+                // The least key after this one.
+                *from = [key, &[0]].concat();
+            }
+            result.is_ok() && seen < chunk
+        })?;
+        result?;
+        store.index.overwrite(fresh);
+        if seen < chunk {
+            store.revision = store.revision.max(last.main);
+            let (index, term) = (number(&*store.engine, CONSISTENT_INDEX)?, number(&*store.engine, TERM)?);
+            store.applied = Applied { index, term };
+            let (scheduled, finished) = (revision(&*store.engine, SCHEDULED)?, revision(&*store.engine, FINISHED)?);
+            store.resume(Marks { scheduled, finished });
+            *done = true;
+        }
+        Ok(*done)
+    }
+
+    /// The store.
+    ///
+    /// # Panics
+    /// Before [`Restoring::step`] has said `true`.
+    pub fn finish(self) -> Store {
+        assert!(self.done, "invariant: a store is used once all its records are read");
+        self.store
+    }
+}
+
+impl Store {
+    /// An empty store on an empty engine.
+    pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Store {
+        let (index, compactions) = (Index::default(), VecDeque::new());
+        Store { engine, index, revision: 1, compacted: None, compactions, applied: Applied::default(), config }
+    }
+
+    /// The store that an engine's records make, in one go.
+    pub fn restore(engine: Box<dyn Engine>, config: StoreConfig) -> Result<Store, RestoreError> {
+        let mut restoring = Restoring::new(engine, config);
+        while !restoring.step()? {}
+        Ok(restoring.finish())
+    }
+}
+
+fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) -> Result<(), RestoreError> {
+    let broken = |expected| RestoreError::Record { key: hex(key), expected };
+    let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
+    let (at, tombstone) = Revision::decode(key).ok_or_else(|| broken(revision))?;
+    if !(1..i64::MAX).contains(&at.main) || !(0..i64::MAX).contains(&at.sub) {
+        return Err(broken("a revision from (1,0) on that leaves room for another"));
+    }
+    if at <= *last {
+        return Err(broken("a revision that no other record has"));
+    }
+    *last = at;
+    let kv = KeyValue::decode(value.clone()).map_err(|_| broken("an mvccpb.KeyValue"))?;
+    if tombstone {
+        return index.update(&kv.key, |key_index| key_index.restore_tombstone(at)).map_err(broken);
+    }
+    if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
+        return Err(broken("a key/value modified at the record's own revision and created no later"));
+    }
+    if !(1..i64::MAX).contains(&kv.version) {
+        return Err(broken("a version from 1 on that leaves room for another"));
+    }
+    let change = Change { at, create_revision: kv.create_revision, version: kv.version };
+    index.update(&kv.key, |key_index| key_index.restore(change)).map_err(broken)
+}
+
+fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError> {
+    read(engine, mark, "8 bytes, big-endian", |bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)))
+        .map(|number| number.unwrap_or(0))
+}
+
+fn revision(engine: &dyn Engine, mark: &'static [u8]) -> Result<Option<i64>, RestoreError> {
+    read(engine, mark, "a revision of 17 bytes that leaves room for another", |bytes| {
+        let (at, tombstone) = Revision::decode(bytes)?;
+        (!tombstone && (0..i64::MAX).contains(&at.main)).then_some(at.main)
+    })
+}
+
+fn read<T>(
+    engine: &dyn Engine,
+    mark: &'static [u8],
+    expected: &'static str,
+    decode: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<Option<T>, RestoreError> {
+    let Some(bytes) = engine.get(Bucket::Meta, mark)? else { return Ok(None) };
+    let mark = std::str::from_utf8(mark).expect("invariant: marks have plain names");
+    decode(&bytes).map(Some).ok_or_else(|| RestoreError::Mark { mark, expected, found: hex(&bytes) })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
