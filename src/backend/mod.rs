@@ -145,8 +145,6 @@ pub struct Stats {
     /// Ids or runs of free pages that were looked at or moved since the start: what a cost table charges for finding
     /// pages.
     pub freelist_work: u64,
-    /// Free pages, or runs of them, that were looked at or moved since the file was opened: what finding room costs.
-    pub freelist_work: u64,
     /// Images that are being read: each pins its pages.
     pub readers: u64,
     /// What the engine holds in memory besides its file: batch, page cache, freelist.

@@ -11,7 +11,7 @@ use super::tree::{self, BucketRef, Cursor, Root};
 use super::write::{Edit, Fill, Writer};
 use crate::backend::memory::pair_hash;
 use crate::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image, Stats};
-use crate::disk::{OpId, OpSink};
+use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -397,7 +397,6 @@ impl Engine for Bolt {
             pairs: self.totals.get().map_or(0, |totals| totals.bytes),
             free_pages: free,
             pending_pages: self.freelist.pending_count(),
-            freelist_work: self.freelist.work(),
             freelist_work: self.freelist.work(),
             readers: self.readers.len() as u64,
             memory: self.overlay_bytes + self.file.memory() + self.freelist.bytes(),
