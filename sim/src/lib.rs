@@ -22,6 +22,8 @@
 //!   cli        run, sweep, replay, list, bugs, check, inspect: arguments in, exit code out
 //! ```
 //!
+//! Beside it stands [`crash`]: one member on one of the world's disks, cut at every step.
+//!
 //! Arrows point down: what stands above knows nothing of what stands below it (but for the checks of a running world,
 //! which it calls). [`watch`] looks on from the side: it gets references and cannot change a run.
 //!
