@@ -170,7 +170,7 @@ fn random_damage_and_noise_end_in_an_answer() {
     let config = configs(PAGE)[2];
     let (good, ..) = file(config);
     let mut random = Random(17);
-    for round in 0..6000 {
+    for round in 0..3000 {
         let mut bytes = good.clone();
         for _ in 0..1 + random.below(30) {
             let at = random.below(bytes.len().min(24 * PAGE) as u64) as usize;

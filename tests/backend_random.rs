@@ -131,6 +131,10 @@ impl Run {
     }
 
     fn defrag(&mut self) {
+        // A dense file takes the name of the other when no image is read from that any more.
+        for (image, pairs) in std::mem::take(&mut self.images) {
+            self.end_image(image, &pairs);
+        }
         self.apply(&Operation::Commit);
         self.rig.defrag();
         self.rig.check();

@@ -55,6 +55,7 @@ pub(crate) fn observe(observation: Observation, tally: &Tally) -> Option<f64> {
         Observation::DbInUseMib => mib(largest.in_use),
         Observation::DbFreePages => (largest.free_pages + largest.pending_pages) as f64,
         Observation::DbPendingPagesMax => of_all(|database| most(database, |stats| stats.pending_pages)) as f64,
+        Observation::FreelistWork => of_all(|database| most(database, |stats| stats.freelist_work)) as f64,
         Observation::Commits => sum(|database| database.commits.len() as u64),
         Observation::CommitMs => {
             let took = sorted(all.iter().flat_map(|database| &database.commits).map(|commit| commit.1));

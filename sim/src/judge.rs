@@ -177,6 +177,10 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "compaction-hash");
             self.line("compaction-hash", names, format!("{} compared", count(self.outcome.compactions_compared)));
         }
+        if wanted.backend_check && self.outcome.files_checked > 0 {
+            let names = self.failed(|check| check == "backend-check");
+            self.line("backend-check", names, counted(self.outcome.files_checked, "file", "files"));
+        }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));

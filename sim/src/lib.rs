@@ -14,12 +14,15 @@
 //!      │          └─► check::{raft, state, replay}   after every step, while it runs
 //!      ▼
 //!   judge      ├─► check::{linearizable, serializable}   what clients saw
-//!      │       └─► explain    why the leader switched, from the records' links
+//!      │       ├─► explain    why the leader switched, from the records' links
+//!      │       └─► figures    what became of the databases ──► plot (SVG and CSV)
 //!      ▼
 //!   report     the verdict as data ──► story (text) · `--json` · capsule (a file that replays) · sweep (many runs)
 //!      ▼
 //!   cli        run, sweep, replay, list, bugs, check, inspect: arguments in, exit code out
 //! ```
+//!
+//! Beside it stands [`crash`]: one member on one of the world's disks, cut at every step.
 //!
 //! Arrows point down: what stands above knows nothing of what stands below it (but for the checks of a running world,
 //! which it calls). [`watch`] looks on from the side: it gets references and cannot change a run.
@@ -51,6 +54,7 @@ mod explain;
 mod figures;
 pub mod inspect;
 pub mod judge;
+pub mod plot;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -46,7 +46,8 @@ pub struct HashJob {
 }
 
 impl HashJob {
-    /// Begins to hash the state at main revision `revision`; 0 (or less) means the current one.
+    /// Begins to hash the state at main revision `revision`; 0 (or less) means the current one. The compact revision
+    /// itself can be hashed, as it can be read; etcd's HashKV refuses it.
     pub fn new(store: &Store, revision: i64) -> Result<HashJob, MvccError> {
         let revision = if revision > 0 { revision } else { store.revision };
         if revision < store.compact_revision() {

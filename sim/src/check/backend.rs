@@ -158,11 +158,135 @@ fn is_of_the_compaction(bucket: Bucket, key: &[u8], compacted: i64) -> bool {
 /// A key for a person: a revision, a word, or hexadecimal.
 fn name(bucket: Bucket, key: &[u8]) -> String {
     match Revision::decode(key) {
-        Some((at, _)) if bucket == Bucket::Key => {
-            let tombstone = if key.len() == 18 { " (a tombstone)" } else { "" };
+        Some((at, is_tombstone)) if bucket == Bucket::Key => {
+            let tombstone = if is_tombstone { " (a tombstone)" } else { "" };
             format!("record {}_{}{tombstone}", at.main, at.sub)
         }
         _ if key.iter().all(u8::is_ascii_graphic) => format!("key {}", String::from_utf8_lossy(key)),
         _ => format!("key {}", key.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use seedbed::api::Request;
+    use seedbed::pb::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest};
+    use seedbed::raft::EntryKind;
+
+    fn put(key: &'static str, value: &'static str) -> Request {
+        let (key, value) = (Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes()));
+        Request::Put(PutRequest { key, value, ..PutRequest::default() })
+    }
+
+    fn entries(requests: Vec<Request>) -> Vec<Entry> {
+        let entry = |(index, request): (u64, Request)| Entry {
+            kind: EntryKind::Normal,
+            term: 2,
+            index,
+            data: apply::encode(index, request).into(),
+        };
+        (1..).zip(requests).map(entry).collect()
+    }
+
+    /// Three changes of two keys, a compaction that drops one of them, and a delete.
+    fn log() -> Vec<Entry> {
+        let compact = Request::Compact(CompactionRequest { revision: 3, physical: false });
+        let delete = DeleteRangeRequest { key: Bytes::from_static(b"a"), ..DeleteRangeRequest::default() };
+        entries(vec![put("a", "1"), put("a", "2"), put("b", "3"), compact, Request::DeleteRange(delete)])
+    }
+
+    fn store(entries: &[Entry]) -> Store {
+        let config = StoreConfig { compaction_batch: 1, ..StoreConfig::default() };
+        let mut store = Store::new(Box::new(Memory::new()), config);
+        for entry in entries {
+            apply::apply(&mut store, entry).expect("memory does not fail");
+        }
+        store
+    }
+
+    fn checker() -> BackendChecker {
+        let mut checker = BackendChecker::default();
+        log().iter().for_each(|entry| checker.remember(entry));
+        checker
+    }
+
+    fn fault(store: &Store) -> String {
+        let failure = checker().compare(1, store).expect_err("the checker must object");
+        assert_eq!(failure.check, "wal-replay-equals-backend");
+        failure.text
+    }
+
+    #[test]
+    fn a_store_at_any_index_and_at_any_slice_of_its_compaction_is_what_the_log_makes() {
+        let mut checker = checker();
+        for applied in (0..=5).chain([2, 5, 4]) {
+            let mut store = store(&log()[..applied]);
+            assert_eq!(checker.compare(0, &store), Ok(()), "{applied} entries applied");
+            while store.compacting() {
+                store.compact_slice().expect("memory does not fail");
+                assert_eq!(checker.compare(0, &store), Ok(()), "{applied} entries applied, compacting");
+            }
+        }
+        assert!(checker.compared() > 9);
+        let unknown = store(&[&log()[..], &entries(vec![put("x", "")])[..]].concat()[..5]);
+        assert_eq!(checker.compare(0, &unknown), Ok(()));
+    }
+
+    #[test]
+    fn a_value_that_differs_is_named() {
+        let mut other = log();
+        other[2] = entries(vec![put("b", "4")]).remove(0);
+        other[2].index = 3;
+        let text = fault(&store(&other[..3]));
+        assert!(text.starts_with("n2's store at applied index 3"), "{text}");
+        assert!(text.contains("bucket key, record 4_0"), "{text}");
+    }
+
+    #[test]
+    fn an_entry_that_was_skipped_or_applied_twice_is_found() {
+        let mut skipped = log();
+        skipped[1].data = Bytes::new();
+        assert!(fault(&store(&skipped[..3])).contains("its revision is 3, the log gives 4"));
+        let mut twice = log();
+        twice[2].data = twice[1].data.clone();
+        assert!(fault(&store(&twice[..3])).contains("bucket key, record 4_0"));
+    }
+
+    #[test]
+    fn a_record_that_compaction_should_have_kept_or_removed_is_found() {
+        let done = |mut store: Store| {
+            while store.compacting() {
+                store.compact_slice().expect("memory does not fail");
+            }
+            store
+        };
+        let spoiled = |key: Bytes, value: Option<&'static [u8]>| {
+            let mut store = done(store(&log()[..4]));
+            let engine = store.engine_mut();
+            engine.begin();
+            match value {
+                Some(value) => engine.put(Bucket::Key, key, Bytes::from_static(value)).expect("memory"),
+                None => engine.delete(Bucket::Key, &key).expect("memory"),
+            }
+            engine.commit();
+            fault(&store)
+        };
+        let kept = Revision { main: 3, sub: 0 }.encode(false);
+        assert!(spoiled(kept, None).ends_with("bucket key, record 3_0: it is missing"));
+        let gone = Revision { main: 2, sub: 0 }.encode(false);
+        assert!(spoiled(gone, Some(b"")).ends_with("bucket key, record 2_0: the log gives none"));
+    }
+
+    #[test]
+    fn a_mark_of_another_bucket_is_found_in_the_middle_of_a_compaction() {
+        let mut store = store(&log()[..4]);
+        assert!(store.compacting());
+        let engine = store.engine_mut();
+        engine.begin();
+        engine.put(Bucket::Alarm, Bytes::from_static(b"\x01"), Bytes::new()).expect("memory");
+        engine.commit();
+        assert!(fault(&store).ends_with("bucket alarm, key 01: the log gives none"));
     }
 }

@@ -1,7 +1,7 @@
 //! `seedbed replay`: a failed run again, from its capsule.
 
 use super::input::unknown_arm;
-use super::run::{Replayed, Tries, WatchArgs};
+use super::run::{Files, Replayed, Tries, WatchArgs};
 use super::{BadInput, DIVERGED, finish, terminal};
 use crate::capsule::{Capsule, FINGERPRINT, Parted};
 use crate::scenario::{BugSwitch, ScenarioFile, parse_bug_switch};
@@ -73,7 +73,7 @@ fn replay(args: &ReplayArgs) -> Result<u8, BadInput> {
         }
     }
     let replayed = Replayed { capsule: name, same_build, diverged, parted: told };
-    tries.end(&judged.report, None, Some(&replayed));
+    tries.end(&judged.report, Files::default(), Some(&replayed));
     Ok(if diverged && same_build && judged.report.exit != super::BROKEN { DIVERGED } else { judged.report.exit })
 }
 

@@ -3,8 +3,9 @@
 use super::input::{arms, resolve, scenario_file};
 use super::keep_data::DataDirs;
 use super::{BadInput, finish, terminal};
-use crate::capsule::Capsule;
+use crate::capsule::{Capsule, write_whole};
 use crate::judge::{Judged, combine, judge};
+use crate::plot::{self, Plot};
 use crate::report::Report;
 use crate::scenario::{BugSwitch, ScenarioFile, parse_bug_switch};
 use crate::story::{self, Detail, Ending};
@@ -38,7 +39,7 @@ pub(super) struct RunArgs {
     #[arg(long = "bug", value_name = "NAME[@nK]", value_parser = parse_bug_switch)]
     pub(super) bugs: Vec<BugSwitch>,
 
-    /// Where capsules of failed runs go
+    /// Where capsules of failed runs go, and the plots that a scenario asks for
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub(super) out: PathBuf,
 
@@ -88,16 +89,47 @@ fn run_scenario(args: &RunArgs) -> Result<u8, BadInput> {
     tries.keep = keep;
     let has_arms = args.arm.is_none() && arms.iter().any(Option::is_some);
     let mut reports = Vec::new();
-    let mut capsule = None;
+    let mut files = Files::default();
+    let mut drawn = Vec::new();
+    let mut scenario = None;
     for arm in &arms {
-        let tried = tries.run(*arm, has_arms, None, Together::default())?;
-        capsule = tried.capsule.or(capsule);
-        reports.push(tried.judged.report);
+        let Tried { judged, capsule } = tries.run(*arm, has_arms, None, Together::default())?;
+        files.capsule = capsule.or(files.capsule);
+        drawn.extend(judged.outcome.as_ref().map(|outcome| plot::Arm::of(*arm, &judged.scenario, outcome)));
+        reports.push(judged.report);
+        scenario = Some(judged.scenario);
     }
     let report = if has_arms { combine(reports) } else { reports.remove(0) };
     let code = report.exit;
-    tries.end(&report, capsule, None);
+    let plots = scenario.map(|scenario| plot::plots(&scenario, &drawn)).unwrap_or_default();
+    files.plots = write_plots(&plots, &args.out, file.name(), args.seed);
+    tries.end(&report, files, None);
     Ok(code)
+}
+
+/// Writes an SVG and a CSV file for each plot. A folder that cannot be written to is a warning: the run is judged already.
+fn write_plots(plots: &[Plot], out: &Path, name: &str, seed: u64) -> Vec<PathBuf> {
+    let mut written = Vec::new();
+    for plot in plots {
+        let path = out.join(format!("{name}-seed{seed}-{}.svg", plot.name));
+        let table = path.with_extension("csv");
+        let wrote = write_whole(&path, plot::svg(plot).as_bytes())
+            .and_then(|()| write_whole(&table, plot::csv(plot).as_bytes()));
+        match wrote {
+            Ok(()) => written.push(path),
+            Err(error) => terminal::warn(&format!("the plot {} cannot be written: {error}", path.display())),
+        }
+    }
+    written
+}
+
+/// What a run left in the folder of `--out`.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// The run that failed, to be replayed.
+    pub(super) capsule: Option<PathBuf>,
+    /// The plots that the scenario asks for.
+    pub(super) plots: Vec<PathBuf>,
 }
 
 /// Runs of one scenario with one seed, told on the way: what `run` and `replay` share.
@@ -217,19 +249,20 @@ impl<'a> Tries<'a> {
     }
 
     /// Tells the verdict, or prints the report. `replayed` is what a replay adds to it.
-    pub(super) fn end(&self, report: &Report, capsule: Option<PathBuf>, replayed: Option<&Replayed>) {
+    pub(super) fn end(&self, report: &Report, files: Files, replayed: Option<&Replayed>) {
         if let Some((trace, path)) = self.trace.as_ref().zip(self.watch.trace.as_ref())
             && let Err(error) = trace.finish()
         {
             terminal::warn(&format!("the trace {} is not whole: {error}", path.display()));
         }
         let peak_mib = terminal::peak_mib();
-        let capsule = capsule.map(|path| path.display().to_string());
+        let capsule = files.capsule.map(|path| path.display().to_string());
+        let plots = files.plots.iter().map(|path| path.display().to_string()).collect();
         if self.watch.json {
-            return terminal::print_json(&Printed { report, peak_mib, capsule, replayed });
+            return terminal::print_json(&Printed { report, peak_mib, capsule, plots, replayed });
         }
         let replay = replayed.map(|replayed| format!("seedbed replay {}", story::quoted(&replayed.capsule)));
-        let ending = Ending { peak_mib, capsule, replay, chapter: self.file.chapter().to_owned() };
+        let ending = Ending { peak_mib, capsule, plots, replay, chapter: self.file.chapter().to_owned() };
         terminal::print(&story::ending(report, &ending, self.width));
     }
 }
@@ -242,6 +275,8 @@ struct Printed<'a> {
     peak_mib: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     capsule: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    plots: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed: Option<&'a Replayed>,
 }

@@ -10,6 +10,7 @@ use super::history::History;
 use super::leader::Leader;
 use super::life::{Ended, Life, Power};
 use super::reference::Reference;
+use crate::check::backend::BackendChecker;
 use crate::world::disk::DiskHandle;
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
@@ -207,9 +208,10 @@ impl Patient<'_> {
         if found == Some(expected) {
             return Ok(());
         }
-        let text = format!(
-            "at entry {applied} the buckets are not what the log makes of an empty store (their hashes differ)"
-        );
+        let mut checker = BackendChecker::default();
+        entries.iter().for_each(|entry| checker.remember(entry));
+        let difference = checker.compare(0, store).err().map_or_else(|| "their hashes differ".to_owned(), |it| it.text);
+        let text = format!("at entry {applied} the buckets are not what the log makes of an empty store: {difference}");
         Err(wrong(text, 0, false))
     }
 

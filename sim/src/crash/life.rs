@@ -40,6 +40,9 @@ impl Power for Always {
     }
 }
 
+/// A member that asks to be woken more often than this, in one life, turns in a circle.
+const WAKES: u64 = 20_000;
+
 /// How a life ends before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -63,6 +66,7 @@ pub(super) struct Life {
     pub(super) messages: Vec<Message>,
     pub(super) replies: Vec<(RequestId, Result<Response, Error>)>,
     fx: Effects,
+    wakes: u64,
 }
 
 impl Life {
@@ -78,7 +82,7 @@ impl Life {
         let opened = Member::open(config, now, &disk.reader(), &mut fx);
         let member = opened.map_err(|error| Ended::Refused(error.to_string()))?;
         let (out, messages, replies) = Default::default();
-        let mut life = Life { member, disk, now, history, out, messages, replies, fx };
+        let mut life = Life { member, disk, now, history, out, messages, replies, fx, wakes: 0 };
         life.take_effects(power)?;
         Ok(life)
     }
@@ -157,6 +161,11 @@ impl Life {
         self.now = Now { mono: at, wall: self.now.wall + (at - self.now.mono) };
         if deadline > until {
             return Ok(false);
+        }
+        self.wakes += 1;
+        if self.wakes > WAKES {
+            let text = format!("it was woken {WAKES} times up to {} ns and asks to be woken again", self.now.mono);
+            return Err(Ended::Stopped(text));
         }
         self.step(Input::Deadline, power).map(|()| true)
     }

@@ -90,6 +90,8 @@ vocabulary! {
         DbFreePages = "db_free_pages",
         /// The most pages that waited for a reader, or for the older meta page.
         DbPendingPagesMax = "db_pending_pages_max",
+        /// The most free pages, or runs of them, that one member looked at since it opened its file.
+        FreelistWork = "freelist_work",
         /// Batches that became durable.
         Commits = "commits",
         /// The median of what such a commit took, in milliseconds.

@@ -310,6 +310,7 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::DbInUseMib => &shape.db_in_use_mib,
             Observation::DbFreePages => &shape.db_free_pages,
             Observation::DbPendingPagesMax => &shape.db_pending_pages_max,
+            Observation::FreelistWork => &shape.freelist_work,
             Observation::Commits => &shape.commits,
             Observation::CommitMs => &shape.commit_ms,
             Observation::CommitMaxMs => &shape.commit_max_ms,

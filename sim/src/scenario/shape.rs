@@ -405,6 +405,8 @@ pub(super) struct ExpectShape {
     pub(super) db_free_pages: Key<Comparison>,
     /// The most pages that waited for a reader, or for the older meta page.
     pub(super) db_pending_pages_max: Key<Comparison>,
+    /// The most free pages, or runs of them, that one member looked at since it opened its file.
+    pub(super) freelist_work: Key<Comparison>,
     /// Batches that became durable.
     pub(super) commits: Key<Comparison>,
     /// The median of what such a commit took, in milliseconds.

@@ -11,6 +11,8 @@ pub struct Ending {
     pub peak_mib: Option<f64>,
     /// The capsule that was written.
     pub capsule: Option<String>,
+    /// The plots that were drawn.
+    pub plots: Vec<String>,
     /// The command that runs this again; the report's own if `None`.
     pub replay: Option<String>,
     /// The chapter of the book that the scenario belongs to; empty when to none.
@@ -171,6 +173,7 @@ pub(super) fn write(paper: &mut Paper, report: &Report, ending: &Ending) {
         }
     }
     paper.labelled_unbroken("digest", &format!("{:016x}", report.digest));
+    ending.plots.iter().for_each(|plot| paper.labelled_unbroken("plot", plot));
     let replay = ending.replay.as_ref().unwrap_or(&report.replay);
     match &ending.capsule {
         Some(capsule) => {

@@ -3,8 +3,9 @@
 use super::World;
 use super::record::{NodeIndex, What};
 use crate::check::Failure;
-use crate::scenario::Tolerance;
+use crate::scenario::{Engine, Tolerance};
 use seedbed::backend::Stats;
+use seedbed::backend::bolt::View;
 use seedbed::member::TraceEvent;
 use seedbed::time::{MILLISECOND, Nanos};
 
@@ -21,7 +22,7 @@ pub struct DbTally {
     /// Copies into a dense file.
     pub defrags: Vec<Defrag>,
     /// Size of the file when the copy that is under way began.
-    pub(super) defragging: u64,
+    pub(crate) defragging: u64,
     /// Compactions that removed their last record.
     pub compactions: u64,
     /// Restarts with the data that was there.
@@ -148,6 +149,28 @@ impl World {
         }
     }
 
+    /// At the end: every page of the databases of members that run is reachable or free, exactly once. What a fault
+    /// beyond a disk's contract did to a file is no fault of its member's.
+    pub(super) fn check_files(&mut self) {
+        if !self.scenario.check.backend_check || self.scenario.cluster.engine != Engine::Bolt {
+            return;
+        }
+        for index in 0..self.nodes.len() {
+            let node = &self.nodes[index];
+            if !node.is_up() || node.damaged {
+                continue;
+            }
+            let view = View::open(node.disk.reader(), DB_FILE.into());
+            let findings: Vec<String> = match view {
+                Ok(view) => view.check().iter().map(ToString::to_string).collect(),
+                Err(error) => vec![error.to_string()],
+            };
+            self.files_checked += 1;
+            let result = sound(index, &findings);
+            self.fail(result);
+        }
+    }
+
     /// A member whose disk was damaged, or lied, came back without entries that it had acknowledged. Where a scenario's
     /// faults are more than the protocol tolerates, that is what they cost.
     pub(super) fn forgot(&mut self, index: NodeIndex, entries: u64, failure: Failure) {
@@ -155,5 +178,32 @@ impl World {
         if self.scenario.tolerance == Tolerance::Exceeded {
             self.fail(Err(failure));
         }
+    }
+}
+
+/// Where a member keeps its database.
+const DB_FILE: &str = "member/snap/db";
+
+/// Nothing was found in a member's database.
+fn sound(member: usize, findings: &[String]) -> Result<(), Failure> {
+    let Some(first) = findings.first() else { return Ok(()) };
+    let more = match findings.len() - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more)"),
+    };
+    Err(Failure::new("backend-check", format!("n{}'s database: {first}{more}", member + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_in_a_database_is_a_failure() {
+        assert_eq!(sound(0, &[]), Ok(()));
+        let failure = sound(1, &["page 7: unreachable unfreed".into(), "page 8: unreachable unfreed".into()]);
+        let failure = failure.expect_err("there are findings");
+        assert_eq!(failure.check, "backend-check");
+        assert_eq!(failure.text, "n2's database: page 7: unreachable unfreed (and 1 more)");
     }
 }

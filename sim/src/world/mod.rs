@@ -177,6 +177,8 @@ pub struct Outcome {
     pub stores_compared: u64,
     /// Compactions whose hashes were compared with another member's.
     pub compactions_compared: u64,
+    /// Databases whose pages were checked at the end.
+    pub files_checked: u64,
     /// What some records cannot say themselves: why a member refused to start, or an operator's wish.
     pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
@@ -238,6 +240,7 @@ pub(crate) struct World {
     compaction_checker: CompactionChecker,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
     store_to_compare: bool,
+    files_checked: u64,
     /// Operators' calls that are out, with their operations.
     operator_calls: BTreeMap<u64, u16>,
     next_operator_call: u64,
@@ -315,6 +318,7 @@ impl World {
             backend_checker: BackendChecker::default(),
             compaction_checker: CompactionChecker::default(),
             store_to_compare: false,
+            files_checked: 0,
             operator_calls: BTreeMap::new(),
             next_operator_call: operators::CALLS,
             notes: BTreeMap::new(),
@@ -445,6 +449,7 @@ impl World {
     }
 
     fn outcome(mut self, stuck: Option<String>) -> Outcome {
+        self.check_files();
         for node in &self.nodes {
             let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
             self.digest.fold(&(node.index, end));
@@ -476,6 +481,7 @@ impl World {
             replays: self.replay_checker.crashes(),
             stores_compared: self.backend_checker.compared(),
             compactions_compared: self.compaction_checker.compared(),
+            files_checked: self.files_checked,
             notes: self.notes,
             retries: log.retries,
             data,

@@ -5,7 +5,7 @@
 //! stream named `name` is xoshiro256++ seeded (by its `seed_from_u64`) with XXH3-64 of the name's bytes, seeded with the
 //! run's seed. Names in use: `network`, `network/clients`, `disk/nK`, `clock/nK`, `faults/I` and `faults/I/targets`
 //! (the I-th fault of the file, operations behind them), `crash/nK/R` and `member/nK/R` (the R-th life of member K),
-//! `client/C` and `swarm`.
+//! `client/C` and `swarm`; those of the crash explorer begin with `crash/` and the operation's name.
 //!
 //! Only integers are drawn: `ln` and its kin differ in their last bits between machines.
 

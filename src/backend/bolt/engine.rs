@@ -11,7 +11,7 @@ use super::tree::{self, BucketRef, Cursor, Root};
 use super::write::{Edit, Fill, Writer};
 use crate::backend::memory::pair_hash;
 use crate::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image, Stats};
-use crate::disk::{OpId, OpSink};
+use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -379,7 +379,7 @@ impl Engine for Bolt {
         }
     }
 
-    fn renamed(&mut self, to: FileName) {
+    fn renamed(&mut self, to: crate::disk::FileName) {
         self.file.rename(to);
     }
 
