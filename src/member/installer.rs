@@ -131,7 +131,7 @@ impl Member {
         self.committer = super::committer::Committer::new(self.store.applied());
         let (revision, hash) = (self.store.revision(), self.store.hash());
         fx.trace.push(TraceEvent::SnapshotInstalled { index: meta.index, revision, hash });
-        self.keep(meta, fx);
+        self.keep(&meta, fx);
         self.run_apply_loop(now, fx);
     }
 }

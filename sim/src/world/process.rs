@@ -79,7 +79,16 @@ pub(crate) fn peer(number: u8) -> Peer {
 /// The scenario's cost table, as the member takes it.
 pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
     let scenario::Cost { enabled, step, message, propose, apply, read, per_kib } = scenario.cost;
-    enabled.then_some(Costs { step, append: message, propose, apply, read, record: Costs::SERVER.record, kib: per_kib })
+    enabled.then_some(Costs {
+        step,
+        append: message,
+        propose,
+        apply,
+        read,
+        record: Costs::SERVER.record,
+        free_page: Costs::SERVER.free_page,
+        kib: per_kib,
+    })
 }
 
 /// Where a member of the cluster keeps its pairs.
