@@ -44,7 +44,7 @@ impl ApplyLoop {
 impl Member {
     /// Whether nothing may be applied at the moment. Whatever holds the store wakes the loop when it lets go.
     pub(super) fn store_is_held(&self) -> bool {
-        self.store.engine().committing() || self.copying() || self.store_is_replaced()
+        self.store.engine().committing() || self.defragmenting() || self.store_is_replaced()
     }
 
     pub(super) fn apply_wakes_at(&self) -> Nanos {

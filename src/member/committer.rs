@@ -41,13 +41,15 @@ impl Committer {
 impl Member {
     pub(super) fn commit_wakes_at(&self) -> Nanos {
         let engine = self.store.engine();
-        if engine.batched() == 0 || engine.committing() { Nanos::MAX } else { self.committer.due_at }
+        let waits = engine.batched() == 0 || engine.committing() || self.store_is_replaced();
+        if waits { Nanos::MAX } else { self.committer.due_at }
     }
 
     /// Sends the batch out if it is due.
     pub(super) fn run_committer(&mut self, now: Now, fx: &mut Effects) {
         let writes = self.store.engine().batched();
-        if self.store.engine().committing() || self.copying() || fx.stop.is_some() {
+        // What is left of a store that is replaced must not go into the new one's file.
+        if self.store.engine().committing() || self.copying() || self.store_is_replaced() || fx.stop.is_some() {
             return;
         }
         if writes == 0 {
