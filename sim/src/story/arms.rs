@@ -18,6 +18,7 @@ pub fn title(observation: &str) -> String {
         "db_in_use_mib" => "in use of it at the end, in MiB".to_owned(),
         "db_free_pages" => "free pages at the end".to_owned(),
         "db_pending_pages_max" => "most pages that waited for a reader".to_owned(),
+        "freelist_work" => "free pages or runs looked at".to_owned(),
         "commit_ms" => "median commit, in ms".to_owned(),
         "commit_max_ms" => "longest commit, in ms".to_owned(),
         "defrag_max_ms" => "longest defrag, in ms".to_owned(),
