@@ -40,14 +40,15 @@ impl Committer {
 
 impl Member {
     pub(super) fn commit_wakes_at(&self) -> Nanos {
-        let engine = self.store.engine();
-        if engine.batched() == 0 || engine.committing() { Nanos::MAX } else { self.committer.due_at }
+        let waits = self.store.engine().batched() > 0 && !self.store_is_held();
+        if waits { self.committer.due_at } else { Nanos::MAX }
     }
 
     /// Sends the batch out if it is due.
     pub(super) fn run_committer(&mut self, now: Now, fx: &mut Effects) {
         let writes = self.store.engine().batched();
-        if self.store.engine().committing() || self.copying() || fx.stop.is_some() {
+        // While a snapshot takes the database's name, a batch of the old one would land in the new file.
+        if self.store_is_held() || fx.stop.is_some() {
             return;
         }
         if writes == 0 {

@@ -51,11 +51,6 @@ impl Findings {
         }
     }
 
-    /// How many.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     fn push(&mut self, finding: Finding) {
         if !self.0.contains(&finding) {
             self.0.push(finding);

@@ -100,9 +100,9 @@ vocabulary! {
     #[derive(Default)]
     pub enum Engine("engine") {
         /// Memory alone: a crash leaves the log and the last snapshot.
-        #[default]
         Memory = "memory",
         /// A file in bbolt's format.
+        #[default]
         Bolt = "bolt",
     }
 }

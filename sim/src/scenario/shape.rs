@@ -81,7 +81,7 @@ pub(super) struct ClusterShape {
     pub(super) snapshot_catchup: Key<Whole<0, 1_000_000_000>>,
     /// Size at which a WAL segment is cut (default 256 KiB).
     pub(super) wal_segment_bytes: Key<Size>,
-    /// What the store keeps its pairs in (default memory).
+    /// What the store keeps its pairs in (default bolt).
     pub(super) engine: Key<Engine>,
     /// How the bolt engine finds free pages (default hashmap).
     pub(super) freelist: Key<Freelist>,

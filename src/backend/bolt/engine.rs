@@ -379,7 +379,7 @@ impl Engine for Bolt {
         }
     }
 
-    fn renamed(&mut self, to: crate::disk::FileName) {
+    fn renamed(&mut self, to: FileName) {
         self.file.rename(to);
     }
 

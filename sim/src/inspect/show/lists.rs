@@ -132,10 +132,13 @@ pub(super) fn hashes(paper: &mut Paper, hashes: &Hashes) {
 /// What the check went over.
 pub(super) fn checked(paper: &mut Paper, checked: &Checked) {
     let pages = counted(checked.pages, "page", "pages");
-    let free = match checked.free {
-        Some(free) => format!("{} on the freelist", count(free)),
-        None => "no freelist to compare the others with".to_owned(),
+    let text = match (checked.ok, checked.free) {
+        (true, Some(free)) => format!("{pages}: each is reached once, or among the {} of the freelist", count(free)),
+        (true, None) => {
+            format!("{pages}: none is reached twice; the file keeps no freelist to compare the others with")
+        }
+        (false, _) => format!("{pages}; what is wrong is told below"),
     };
-    let text = format!("{} {pages}, {} reached by a tree, {free}", mark(checked.ok), count(checked.reached));
+    let text = format!("{} {text}", mark(checked.ok));
     paper.labelled("check", DIM, &text);
 }

@@ -59,6 +59,8 @@ pub(crate) struct SimDisk {
     latent: BTreeSet<(u32, u64)>,
     /// The next operation begins when the one before has ended.
     free_at: Nanos,
+    /// What holds up the operations that are out.
+    queue_waits_for: (Slow, Option<u32>),
     pub(crate) profile: Profile,
     random: Stream,
     pub(crate) faults: Faults,
@@ -96,6 +98,7 @@ impl SimDisk {
             syncs: BTreeMap::new(),
             latent: BTreeSet::new(),
             free_at: 0,
+            queue_waits_for: (Slow::Usual, None),
             profile,
             random,
             faults: Faults::default(),
@@ -116,7 +119,12 @@ impl SimDisk {
             self.faults.cut_after = None;
             return Begun { done_at: now, took: 0, why: (Slow::Usual, None), report: None, power_cut };
         }
-        let (took, why) = self.duration(&op.action);
+        let (took, mut why) = self.duration(&op.action);
+        if self.free_at > now && why.0 == Slow::Usual {
+            // It waits behind others, and what holds them up holds it up.
+            why = self.queue_waits_for;
+        }
+        self.queue_waits_for = why;
         self.free_at = self.free_at.max(now) + took;
         let result = self.error_of(op).map_or_else(|| self.change_live(op), Err);
         let report = match (&op.action, result) {
@@ -207,6 +215,7 @@ impl SimDisk {
         }
         self.syncs.clear();
         self.free_at = 0;
+        self.queue_waits_for = (Slow::Usual, None);
         self.faults.cut_after = None;
         self.forget_nameless();
     }

@@ -1,0 +1,106 @@
+//! The committed fuzz corpus, through the bodies of the fuzz targets, on a stable toolchain.
+
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
+mod bolt_rig;
+
+use bolt_rig::{Random, Rig, configs, view};
+use bytes::Bytes;
+use seedbed::backend::Bucket;
+use seedbed::disk::{DiskRead as _, OpSink};
+use seedbed::disk_mem::MemDisk;
+use seedbed::raft::{Entry, EntryKind, HardState, SnapshotMeta};
+use seedbed::snap;
+use seedbed::wal::{Wal, WalConfig};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn corpus(target: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target)
+}
+
+/// Runs every file of a corpus, and each cut short and with a byte changed.
+fn run(target: &str, body: fn(&[u8])) {
+    let mut ran = 0;
+    for entry in fs::read_dir(corpus(target)).expect("the corpus is there") {
+        let data = fs::read(entry.expect("an entry can be read").path()).expect("a file can be read");
+        body(&data);
+        let mut random = Random(data.len() as u64 | 1);
+        for _ in 0..60 {
+            let (mut damaged, at) = (data.clone(), random.below(data.len().max(1) as u64) as usize);
+            damaged.get_mut(at).into_iter().for_each(|byte| *byte = random.below(256) as u8);
+            body(&damaged);
+            body(&data[..at]);
+        }
+        ran += 1;
+    }
+    assert!(ran >= 2, "{target}: {ran} files");
+}
+
+#[test]
+fn database_files() {
+    run("db", bodies::db);
+}
+
+#[test]
+fn logs() {
+    run("wal", bodies::wal);
+}
+
+#[test]
+fn snapshot_files() {
+    run("snap", bodies::snap);
+}
+
+#[test]
+fn engine_operations() {
+    run("engine", bodies::engine);
+}
+
+#[test]
+#[ignore = "writes the seeds of fuzz/corpus anew"]
+fn write_seeds() {
+    let write = |target: &str, name: &str, data: &[u8]| {
+        fs::create_dir_all(corpus(target)).unwrap();
+        fs::write(corpus(target).join(name), data).unwrap();
+    };
+    for (config, name) in configs(512).into_iter().zip(["array", "array-synced", "hashmap", "hashmap-synced"]) {
+        let mut rig = Rig::new(config);
+        for n in 0..20u8 {
+            rig.write(Bucket::Key, &[b'k', n], Some(&[n; 30]));
+            rig.write(Bucket::Lease, &[n + 1], Some(b"x"));
+            if n % 8 == 0 {
+                rig.commit();
+            }
+        }
+        rig.write(Bucket::Key, b"large", Some(&[1; 700]));
+        rig.commit();
+        let bytes = rig.bytes();
+        let used = view(bytes.clone()).unwrap().meta().high_water as usize * 512;
+        write("db", name, &bytes[..used]);
+    }
+    let (mut disk, mut ops, mut id) = (MemDisk::new(), Vec::new(), 0);
+    let config = WalConfig { dir: "member/wal".into(), segment_bytes: 4096 };
+    let (mut wal, _) = Wal::create(config, b"\x08\x01\x10\x02", &mut OpSink::new(&mut ops, &mut id));
+    for index in 1..6 {
+        let entry = Entry { kind: EntryKind::Normal, term: 1, index, data: Bytes::from(vec![7; 40]) };
+        let state = HardState { term: 1, vote: 9, commit: index - 1 };
+        wal.save(&[entry], Some(&state), true, &mut OpSink::new(&mut ops, &mut id));
+    }
+    disk.apply_all(&mut ops);
+    let segment = disk.read_all("member/wal/0000000000000000-0000000000000000.wal").unwrap();
+    write("wal", "entries", &segment);
+    write("wal", "torn", &segment[..700]);
+    let meta = SnapshotMeta { index: 9, term: 2, ..Default::default() };
+    snap::write(&meta, &Bytes::from_static(b"an image"), &mut OpSink::new(&mut ops, &mut id));
+    snap::publish(&meta, &mut OpSink::new(&mut ops, &mut id));
+    disk.apply_all(&mut ops);
+    let file = disk.read_all(&snap::file_name(&meta)).unwrap();
+    write("snap", "whole", &file);
+    write("snap", "cut", &file[..file.len() - 1]);
+    let mut random = Random(3);
+    for settings in 0..8u8 {
+        let operations = (0..600).map(|_| random.below(256) as u8);
+        write("engine", &format!("random-{settings}"), &[settings].into_iter().chain(operations).collect::<Vec<_>>());
+    }
+}
