@@ -45,6 +45,11 @@ impl Defragger {
         self.asked.push_back(id);
     }
 
+    /// From the commit that precedes the copy on, nothing is written but that.
+    pub(super) fn is_begun(&self) -> bool {
+        self.stage != Stage::Idle
+    }
+
     pub(super) fn wakes_at(&self) -> Nanos {
         if self.stage == Stage::Copying { self.next_at } else { Nanos::MAX }
     }
