@@ -10,12 +10,14 @@
 //! ```text
 //!   what it is                              who imports whom (an arrow points at what is imported)
 //!
-//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend
+//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend ──► disk
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
-//!   mvcc/     revisions, index, txn                  ├──► wal, snap ──► disk
-//!   backend/  named buckets of pairs                 │      └──────────► raft
-//!   wal/      what Raft must not forget              └──► raft ──► bug
+//!   mvcc/     revisions, index, txn,                 ├──► wal, snap ──► disk
+//!             compaction, hash                       │      └──────────► raft
+//!   backend/  named buckets of pairs:                └──► raft ──► bug
+//!             in memory, or in bbolt's file
+//!   wal/      what Raft must not forget
 //!   snap/     images beside the log
 //!   raft/     consensus, pure               vocabulary, imported by whoever needs it:
 //!   disk      the seam to a disk            pb (etcd's encodings), time, bug
@@ -37,14 +39,15 @@
 //! # Reading order
 //! 1. [`raft`]: its essay, then `message`, `ready`, `step`, `election`, `replicate`, `follow`, `read`.
 //! 2. [`member`]: `mod` and `raft_loop` show what turns the crank; `writes`, `apply_loop`, `reads` what a client gets.
-//! 3. [`mod@apply`] and [`mvcc`]: what a committed entry does.
-//! 4. [`disk`], [`wal`], [`snap`]: what survives.
-//! 5. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
+//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does.
+//! 4. [`backend`], then [`backend::bolt`]: where it comes to lie.
+//! 5. [`disk`], [`wal`], [`snap`]: what survives.
+//! 6. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
 //!
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Watch, leases, auth, compaction, membership changes, quota, a storage engine on disk, and the edge with real sockets.
+//! Watch, leases, auth, membership changes by clients, quota and alarms, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 

@@ -22,7 +22,7 @@ use std::process::Command;
 use support::root;
 
 /// What a line may begin with that the reader types elsewhere than into Seedbed.
-const OTHER_PROGRAMS: [&str; 4] = ["cargo test", "cargo build", "cargo doc", "mdbook"];
+const OTHER_PROGRAMS: [&str; 5] = ["cargo test", "cargo build", "cargo bench", "cargo doc", "mdbook"];
 
 /// Text that readers are given, by its path from the root.
 struct Document {
