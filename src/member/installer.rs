@@ -79,11 +79,9 @@ impl Member {
                 Err(error) => fx.stop = Some(StopReason::Snapshot(BackendError::from(error).to_string())),
             },
             EngineConfig::Bolt(_) => {
-                if self.copying() {
-                    self.set_aside(fx);
-                }
+                let file = self.installed_file();
                 let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-                ops.rename(&db::file_name(meta.index), &db_file());
+                ops.rename(&db::file_name(meta.index), &file);
                 let awaited = ops.sync_dir(&snap::DIR.into());
                 self.installer.stage = Stage::Naming { meta, awaited };
             }
@@ -97,7 +95,7 @@ impl Member {
             return;
         }
         let Stage::Naming { meta, .. } = std::mem::take(&mut self.installer.stage) else { return };
-        match open_database(&self.config, &db_file(), &self.disk) {
+        match open_database(&self.config, &self.installed_file(), &self.disk) {
             Ok(engine) => self.begin_restore(now, meta, engine, fx),
             Err(error) => fx.stop = Some(StopReason::Backend(error)),
         }
@@ -142,23 +140,19 @@ impl Member {
     }
 }
 
-/// What happens when a snapshot does not wait for a defragmentation (etcd #20271). Both databases are open files, which
-/// live on without a name; on a disk of names alone each gets one that no start looks for.
+/// What happens when a snapshot does not wait for a defragmentation (etcd #20271): the copy of the old database is
+/// renamed over the new one. The member has that open and goes on in it, though no name leads to it any more; on a disk
+/// of names alone it gets one that no start looks for.
 impl Member {
-    /// The database that is being copied loses its name to the snapshot's.
-    fn set_aside(&mut self, fx: &mut Effects) {
-        let replaced: FileName = format!("{}.replaced", db_file()).into();
-        OpSink::new(&mut fx.disk, &mut self.next_op).rename(&db_file(), &replaced);
-        self.store.engine_mut().renamed(replaced);
+    /// What becomes of the received database's file.
+    fn installed_file(&self) -> FileName {
+        if self.copying() { format!("{}.unlinked", db_file()).into() } else { db_file() }
     }
 
-    /// The copy of that database is finished, and takes the name from the snapshot's, which the member goes on with.
+    /// Ends the defragmentation of a store that was replaced.
     fn finish_copy_of(&mut self, mut old: Store, now: Now, fx: &mut Effects) {
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
         while matches!(old.engine_mut().defrag_slice(usize::MAX, &mut ops), Ok(false)) {}
-        let unlinked: FileName = format!("{}.unlinked", db_file()).into();
-        ops.rename(&db_file(), &unlinked);
-        self.store.engine_mut().renamed(unlinked);
         ops.rename(&copy_file(), &db_file());
         ops.sync_dir(&snap::DIR.into());
         self.defrag_done(now, fx);
