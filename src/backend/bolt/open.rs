@@ -3,10 +3,10 @@
 use super::commit::grown;
 use super::engine::{Bolt, Totals};
 use super::file::File;
-use super::format::{BUCKET_FLAG, Header, Meta, NO_FREELIST, encode_freelist};
+use super::format::{BUCKET_FLAG, Fault, Header, Meta, NO_FREELIST, encode_freelist};
 use super::page::{self, BucketHead, Leaf, LeafItem, Node};
 use super::scan::{self, Reached};
-use super::tree::{self, BucketRef, Root};
+use super::tree::{self, BucketRef, Cursor, Root};
 use super::view::read_freelist;
 use crate::backend::{BackendError, BoltConfig, Bucket};
 use crate::disk::{DiskRead, FileName, OpId, OpSink};
@@ -122,14 +122,22 @@ pub(super) fn dir_of(file: &str) -> FileName {
     file.rsplit_once('/').map_or("", |(dir, _)| dir).into()
 }
 
-/// Our ten buckets; one that the file lacks is empty, and is made by its first write.
+/// Our ten buckets; one that the file lacks is empty, and is made by its first write. But etcd makes them all at once: a
+/// file with some of them and without the two that matter has lost a page.
 fn read_buckets(file: &File, meta: &Meta) -> Result<[BucketRef; Bucket::ALL.len()], BackendError> {
     let mut buckets = [(); Bucket::ALL.len()].map(|()| empty_bucket());
+    let mut missing = vec![Bucket::Key, Bucket::Meta];
     for bucket in Bucket::ALL {
         let found = tree::get(file, &Root::Page(meta.root), bucket.name().as_bytes())?;
         if let Some((value, true, page)) = found {
             buckets[bucket as usize] = BucketRef::decode(file, page, value)?;
+            missing.retain(|other| *other != bucket);
         }
+    }
+    let first = Cursor::seek(file, &Root::Page(meta.root), &[], None)?;
+    if let (Some(bucket), Some(_)) = (missing.first(), first.current()) {
+        let expected = format!("the bucket {} among those that this page leads to", bucket.name());
+        return Err(file.error(meta.root, Fault { expected, found: "others without it".to_owned() }));
     }
     Ok(buckets)
 }
