@@ -175,7 +175,7 @@ impl Bug {
                 summary: "the commit before a defragmentation leaves the consistent index out, so a restart applies entries twice",
                 scenario: "scenarios/inconsistency/defrag-skips-ci-hook.toml",
                 check: "wal-replay-equals-backend",
-                seeds_to_find: 1,
+                seeds_to_find: 2,
             },
             Bug::SnapshotOrder => BugInfo {
                 name: "snapshot-order",
@@ -215,7 +215,7 @@ impl Bug {
                 summary: "a crash after a compaction removed the newest tombstones turns the revision back at boot",
                 scenario: "scenarios/inconsistency/compact-loses-latest-rev.toml",
                 check: "wal-replay-equals-backend",
-                seeds_to_find: 1,
+                seeds_to_find: 4,
             },
             Bug::ChunkRestoreClobbers => BugInfo {
                 name: "chunk-restore-clobbers",

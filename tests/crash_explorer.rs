@@ -40,23 +40,8 @@ fn no_cut_of_any_operation_breaks_a_promise_of_a_member_with_its_store_in_memory
 }
 
 #[test]
-fn no_cut_of_a_commit_breaks_a_promise_of_a_member_with_a_database() {
-    assert_sound(Operation::Commit, BOLT);
-}
-
-#[test]
-fn no_cut_of_a_compaction_breaks_a_promise_of_a_member_with_a_database() {
-    assert_sound(Operation::Compaction, BOLT);
-}
-
-#[test]
-fn no_cut_of_a_snapshots_installation_breaks_a_promise_of_a_member_with_a_database() {
-    assert_sound(Operation::SnapshotInstall, BOLT);
-}
-
-#[test]
-fn no_cut_of_a_wal_segment_breaks_a_promise_of_a_member_with_a_database() {
-    assert_sound(Operation::WalCut, BOLT);
+fn no_cut_of_any_operation_breaks_a_promise_of_a_member_with_a_database() {
+    Operation::ALL.iter().for_each(|operation| assert_sound(*operation, BOLT));
 }
 
 #[test]

@@ -262,6 +262,7 @@ impl Etcd {
         etcd.args(["--initial-cluster", &format!("{name}={peer}"), "--snapshot-count", "40"]);
         let quiet = std::process::Stdio::null;
         let Ok(process) = etcd.stdout(quiet()).stderr(quiet()).spawn() else {
+            assert!(std::env::var_os("SEEDBED_REQUIRE_ETCD").is_none(), "etcd is to be installed");
             eprintln!("skipped: no etcd is installed (Debian: etcd-server, etcd-client)");
             return None;
         };

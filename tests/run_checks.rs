@@ -1,5 +1,7 @@
 //! The checkers that follow a run are seen to fail: each gets a wrong history, made of real Raft values.
 
+mod support;
+
 use bytes::Bytes;
 use seedbed::bug::BugSet;
 use seedbed::raft::{
@@ -8,6 +10,9 @@ use seedbed::raft::{
 use seedbed_sim::check::Failure;
 use seedbed_sim::check::raft::RaftChecker;
 use seedbed_sim::check::replay::ReplayChecker;
+use seedbed_sim::report::{CheckResult, Report};
+use seedbed_sim::scenario::ScenarioFile;
+use seedbed_sim::world::Options;
 
 /// A member that read back these entries (term, data), the first of index 1.
 fn member(id: u64, term: u64, vote: u64, commit: u64, entries: &[(u64, &'static str)]) -> Raft {
@@ -155,4 +160,20 @@ fn a_log_read_back_that_contradicts_what_is_committed_is_found() {
     let mut checker = ReplayChecker::new(3);
     let other = member(2, 3, 0, 1, &[(2, "b")]);
     assert_eq!(check(checker.on_restart(1, &other, &committed)), "wal-replay");
+}
+
+#[test]
+fn a_member_that_stops_by_itself_is_found_unless_a_fault_of_its_disk_made_it() {
+    let stops = |report: &Report| report.checks.iter().find(|check| check.name == "member-stopped").map(|c| c.result);
+    let file = support::scenario("scenarios/storage/snapdb-deleted-early.toml");
+    let report = support::run(&file, None, 0, &["snapdb-deleted-early"], Options::default()).report;
+    assert_eq!(report.failed_checks, ["member-stopped"]);
+    assert_eq!(stops(&report), Some(CheckResult::Failed));
+    assert!(report.failures[0].text.contains("stopped although its disk is sound"), "{}", report.failures[0].text);
+
+    let text = "name = \"eio\"\nduration = \"3s\"\n\
+        fault = [{ kind = \"disk-error\", at = \"2s\", target = \"n2\", error = \"eio\", file = \"wal\" }]";
+    let file = ScenarioFile::parse("eio.toml", text).expect("a scenario");
+    let report = support::run(&file, None, 0, &[], Options::default()).report;
+    assert_eq!((report.exit, stops(&report)), (0, Some(CheckResult::Passed)));
 }

@@ -181,6 +181,10 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "backend-check");
             self.line("backend-check", names, counted(self.outcome.files_checked, "file", "files"));
         }
+        if wanted.member_stopped && self.outcome.stops > 0 {
+            let names = self.failed(|check| check == "member-stopped");
+            self.line("member-stopped", names, counted(self.outcome.stops, "member", "members"));
+        }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));

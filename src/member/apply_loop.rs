@@ -44,7 +44,7 @@ impl ApplyLoop {
 impl Member {
     /// Whether the database is on its way to another state: no batch may go out.
     pub(super) fn store_is_held(&self) -> bool {
-        self.store.engine().committing() || self.copying() || self.store_is_replaced()
+        self.store.engine().committing() || self.defragmenting() || self.store_is_replaced()
     }
 
     /// Whether nothing may be applied at the moment. Whatever holds the store wakes the loop when it lets go.

@@ -19,6 +19,8 @@ pub(super) struct Committer {
     out: Option<(Nanos, Applied)>,
     /// The last applied entry that is durable in the backend.
     durable: Applied,
+    /// Free pages looked at so far, as far as that was charged.
+    looked_at: u64,
 }
 
 impl Committer {
@@ -74,7 +76,9 @@ impl Member {
         let applied = self.store.applied();
         self.committer.out = Some((now.mono, applied));
         // Splitting and writing pages is CPU time of the loop that applies, not of the one that keeps the lead.
-        self.occupy_apply_loop(now, |costs| costs.kib * (written / 1024));
+        let looked_at = self.store.engine().stats().freelist_work;
+        let more = looked_at.saturating_sub(std::mem::replace(&mut self.committer.looked_at, looked_at));
+        self.occupy_apply_loop(now, |costs| costs.kib * (written / 1024) + costs.free_page * more);
         fx.trace.push(TraceEvent::BatchStarted { writes, index: applied.index });
     }
 

@@ -131,21 +131,31 @@ pub struct Costs {
     pub read: Nanos,
     /// Each record that a compaction, a restore of the index or a hash looks at.
     pub record: Nanos,
+    /// Each free page, or run of them, that is looked at to find room in the database.
+    pub free_page: Nanos,
     /// Each KiB of an entry, a response or a snapshot.
     pub kib: Nanos,
 }
 
 impl Costs {
     /// Rough figures for one core of a server.
-    pub const SERVER: Costs =
-        Costs { step: 4_000, propose: 8_000, append: 1_000, apply: 12_000, read: 10_000, record: 500, kib: 1_000 };
+    pub const SERVER: Costs = Costs {
+        step: 4_000,
+        propose: 8_000,
+        append: 1_000,
+        apply: 12_000,
+        read: 10_000,
+        record: 500,
+        free_page: 2,
+        kib: 1_000,
+    };
 
     /// The same work on a CPU that is `factor` times slower.
     #[must_use]
     pub fn slowed(self, factor: u64) -> Costs {
-        let Costs { step, propose, append, apply, read, record, kib } = self;
-        let [step, propose, append, apply, read, record, kib] =
-            [step, propose, append, apply, read, record, kib].map(|n| n * factor);
-        Costs { step, propose, append, apply, read, record, kib }
+        let Costs { step, propose, append, apply, read, record, free_page, kib } = self;
+        let [step, propose, append, apply, read, record, free_page, kib] =
+            [step, propose, append, apply, read, record, free_page, kib].map(|n| n * factor);
+        Costs { step, propose, append, apply, read, record, free_page, kib }
     }
 }

@@ -50,13 +50,24 @@ impl Defragger {
         self.stage != Stage::Idle
     }
 
+    /// Whether pairs are still to be copied.
+    pub(super) fn has_more(&self) -> bool {
+        self.stage == Stage::Copying
+    }
+
     pub(super) fn wakes_at(&self) -> Nanos {
         if self.stage == Stage::Copying { self.next_at } else { Nanos::MAX }
     }
 }
 
 impl Member {
-    /// Whether a dense file is being made: the batch must not go out, and a snapshot must not take the name `db`.
+    /// Whether a defragmentation has begun: nothing may be applied, lest it miss the batch before the copy, and a
+    /// snapshot must not take the name `db`.
+    pub(super) fn defragmenting(&self) -> bool {
+        self.defragger.stage != Stage::Idle
+    }
+
+    /// Whether a dense file is being made: no batch must go out.
     pub(super) fn copying(&self) -> bool {
         matches!(self.defragger.stage, Stage::Copying | Stage::Naming)
     }
@@ -87,7 +98,7 @@ impl Member {
             }
         }
         // With nothing left to copy, it still waits for the images that are being read of the old file.
-        if self.copying() && now.mono >= self.defragger.next_at {
+        if self.copying() && !self.store_is_replaced() && now.mono >= self.defragger.next_at {
             self.copy_slice(now, fx);
         }
     }

@@ -11,12 +11,12 @@
 //! A crash in between is no matter: the start looks whether the database reaches as far as the newest snapshot, and
 //! fetches the `.snap.db` if it does not.
 
-use super::storage::{db_file, open_database};
+use super::storage::{copy_file, db_file, open_database};
 use super::{Effects, Member, StopReason, TraceEvent};
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
-use crate::disk::{OpId, OpSink};
-use crate::mvcc::{RestoreError, Restoring};
+use crate::disk::{FileName, OpId, OpSink};
+use crate::mvcc::{RestoreError, Restoring, Store};
 use crate::raft::{Snapshot, SnapshotMeta};
 use crate::snap::{self, db, db::SnapDb};
 use crate::time::{Nanos, Now};
@@ -65,8 +65,8 @@ impl Member {
     /// Whether `snapshot`, which is next in the apply loop's queue, may be installed now.
     pub(super) fn may_install(&self) -> bool {
         // Both rename onto the same database: without waiting, the copy of the old data comes last (etcd #20271).
-        let copying = self.copying() && !self.config.bugs.on(Bug::DefragVsSnapshot);
-        !copying && !self.store.engine().committing() && !self.store_is_replaced()
+        let waits = self.defragmenting() && !(self.config.bugs.on(Bug::DefragVsSnapshot) && self.defragger.has_more());
+        !waits && !self.store.engine().committing() && !self.store_is_replaced()
     }
 
     /// Begins to replace the store by a leader's snapshot.
@@ -79,8 +79,9 @@ impl Member {
                 Err(error) => fx.stop = Some(StopReason::Snapshot(BackendError::from(error).to_string())),
             },
             EngineConfig::Bolt(_) => {
+                let file = self.installed_file();
                 let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-                ops.rename(&db::file_name(meta.index), &db_file());
+                ops.rename(&db::file_name(meta.index), &file);
                 let awaited = ops.sync_dir(&snap::DIR.into());
                 self.installer.stage = Stage::Naming { meta, awaited };
             }
@@ -94,7 +95,7 @@ impl Member {
             return;
         }
         let Stage::Naming { meta, .. } = std::mem::take(&mut self.installer.stage) else { return };
-        match open_database(&self.config, &db_file(), &self.disk) {
+        match open_database(&self.config, &self.installed_file(), &self.disk) {
             Ok(engine) => self.begin_restore(now, meta, engine, fx),
             Err(error) => fx.stop = Some(StopReason::Backend(error)),
         }
@@ -125,14 +126,36 @@ impl Member {
 
     fn installed(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
-        self.store = restoring.finish();
+        let old = std::mem::replace(&mut self.store, restoring.finish());
+        if self.copying() {
+            self.finish_copy_of(old, now, fx);
+        }
         self.raft.applied_to(meta.index);
         self.raft.set_snapshot(meta.clone());
         self.committer = super::committer::Committer::new(self.store.applied());
         let (revision, hash) = (self.store.revision(), self.store.hash());
         fx.trace.push(TraceEvent::SnapshotInstalled { index: meta.index, revision, hash });
-        self.keep(meta, fx);
+        self.keep(&meta, fx);
         self.run_apply_loop(now, fx);
+    }
+}
+
+/// What happens when a snapshot does not wait for a defragmentation (etcd #20271): the copy of the old database is
+/// renamed over the new one. The member has that open and goes on in it, though no name leads to it any more; on a disk
+/// of names alone it gets one that no start looks for.
+impl Member {
+    /// What becomes of the received database's file.
+    fn installed_file(&self) -> FileName {
+        if self.copying() { format!("{}.unlinked", db_file()).into() } else { db_file() }
+    }
+
+    /// Ends the defragmentation of a store that was replaced.
+    fn finish_copy_of(&mut self, mut old: Store, now: Now, fx: &mut Effects) {
+        let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
+        while matches!(old.engine_mut().defrag_slice(usize::MAX, &mut ops), Ok(false)) {}
+        ops.rename(&copy_file(), &db_file());
+        ops.sync_dir(&snap::DIR.into());
+        self.defrag_done(now, fx);
     }
 }
 

@@ -13,12 +13,11 @@ use crate::disk::{OpId, OpSink};
 use crate::raft::SnapshotMeta;
 use crate::snap;
 use crate::time::Now;
-use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
 pub(super) struct Snapshotter {
-    /// The snapshots whose files are kept, oldest first.
-    kept: VecDeque<SnapshotMeta>,
+    /// Index of the newest snapshot; 0 if there is none.
+    newest: u64,
     saving: Option<Saving>,
     /// An operator asked for one.
     demanded: bool,
@@ -45,8 +44,9 @@ enum Stage {
 }
 
 impl Snapshotter {
-    pub(super) fn new(kept: VecDeque<SnapshotMeta>) -> Snapshotter {
-        Snapshotter { kept, ..Snapshotter::default() }
+    /// `newest` is the index of the snapshot that a member starts with; 0 for none.
+    pub(super) fn new(newest: u64) -> Snapshotter {
+        Snapshotter { newest, ..Snapshotter::default() }
     }
 
     pub(super) fn demand(&mut self) {
@@ -60,7 +60,7 @@ impl Member {
         if self.snapshotter.saving.is_some() || self.store_is_replaced() || fx.stop.is_some() {
             return;
         }
-        let last = self.snapshotter.kept.back().map_or(0, |meta| meta.index);
+        let last = self.snapshotter.newest;
         let applied = self.store.consistent_index();
         let due = applied > last + self.config.snapshot_count || (self.snapshotter.demanded && applied > last);
         if due && !self.snapshotter.due {
@@ -115,24 +115,20 @@ impl Member {
         }
         let meta = self.snapshotter.saving.take().expect("invariant: checked above").meta;
         // A leader's snapshot may have come in between and gone further.
-        if self.snapshotter.kept.back().is_none_or(|newest| newest.index < meta.index) {
+        if self.snapshotter.newest < meta.index {
             self.raft.set_snapshot(meta.clone());
             self.raft.compact(meta.index.saturating_sub(self.config.snapshot_catchup));
             fx.trace.push(TraceEvent::SnapshotSaved { index: meta.index });
-            self.keep(meta, fx);
+            self.keep(&meta, fx);
         }
     }
 
     /// Remembers a snapshot that is saved, and removes what no restart can need any more.
-    pub(super) fn keep(&mut self, meta: SnapshotMeta, fx: &mut Effects) {
+    pub(super) fn keep(&mut self, meta: &SnapshotMeta, fx: &mut Effects) {
+        self.snapshotter.newest = meta.index;
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        self.snapshotter.kept.push_back(meta);
-        while self.snapshotter.kept.len() > self.config.max_snapshots {
-            let old = self.snapshotter.kept.pop_front().expect("invariant: more than max_snapshots are kept");
-            ops.remove(&snap::file_name(&old));
-        }
-        if let Some(oldest) = self.snapshotter.kept.front() {
-            self.wal.release(oldest.index, self.config.max_wals, &mut ops);
+        if let Some(oldest) = snap::purge(&*self.disk, self.config.max_snapshots, &mut ops) {
+            self.wal.release(oldest, self.config.max_wals, &mut ops);
         }
     }
 }

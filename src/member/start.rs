@@ -32,7 +32,6 @@ use crate::wal::{self, Wal, WalConfig, WalError};
 use prost::Message as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Why a member refuses to start.
@@ -92,7 +91,8 @@ struct Begun {
     raft: Raft,
     wal: Wal,
     store: Store,
-    snapshots: VecDeque<SnapshotMeta>,
+    /// Index of the snapshot that it begins with; 0 for none.
+    snapshot: u64,
     /// To wait for before anything else is saved.
     awaited: Vec<OpId>,
 }
@@ -111,7 +111,7 @@ impl Member {
             bootstrap(&config, wal, awaited, disk, &mut ops)?
         };
         let kib = begun.store.engine().stats().in_use / 1024;
-        let Begun { raft, wal, store, snapshots, awaited } = begun;
+        let Begun { raft, wal, store, snapshot, awaited } = begun;
         // Each member's ticker starts at its own moment, so that their ticks do not fall together.
         let offset = Xoshiro256PlusPlus::seed_from_u64(config.seed ^ TICK_OFFSET).next_u64() % config.tick;
         let mut member = Member {
@@ -119,7 +119,7 @@ impl Member {
             apply: ApplyLoop::default(),
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
-            snapshotter: Snapshotter::new(snapshots),
+            snapshotter: Snapshotter::new(snapshot),
             committer: Committer::new(store.applied()),
             compactor: Compactor::default(),
             defragger: Defragger::default(),
@@ -188,7 +188,7 @@ fn bootstrap(
     let entries: Vec<Entry> = (1..).zip(&peers).map(entry).collect();
     let conf = ConfState { voters: peers.iter().map(|peer| peer.id).collect(), ..ConfState::default() };
     let raft = Raft::bootstrap(raft_config(config), conf, entries);
-    Ok(Begun { raft, wal, store, snapshots: VecDeque::new(), awaited })
+    Ok(Begun { raft, wal, store, snapshot: 0, awaited })
 }
 
 fn recover(
@@ -232,12 +232,11 @@ fn recover(
     };
     let raft = Raft::new(raft_config(config), recovered);
     let mut raft = raft.map_err(|error| StartError::Log { dir: super::WAL_DIR, error })?;
-    let mut snapshots = VecDeque::new();
-    if meta.index > 0 {
-        raft.set_snapshot(meta.clone());
-        snapshots.push_back(meta);
+    let snapshot = meta.index;
+    if snapshot > 0 {
+        raft.set_snapshot(meta);
     }
-    Ok(Begun { raft, wal: recovery.wal, store, snapshots, awaited: recovery.wait })
+    Ok(Begun { raft, wal: recovery.wal, store, snapshot, awaited: recovery.wait })
 }
 
 fn no_snapshot(skipped: &[SnapError]) -> StartError {

@@ -26,6 +26,11 @@ pub(super) fn db_file() -> FileName {
     "member/snap/db".into()
 }
 
+/// Where a defragmentation makes its copy.
+pub(super) fn copy_file() -> FileName {
+    format!("{}.tmp", db_file()).into()
+}
+
 /// The store of a member that begins, or begins again: `log_last` is its log's last index (`None`: there is no log),
 /// `snapshot` the newest snapshot that its log knows.
 pub(super) fn store_at_start(
@@ -46,7 +51,11 @@ pub(super) fn store_at_start(
     let found = Found { log_last, snapshot: snapshot.map(|snapshot| snapshot.meta.index), database };
     let start = restart::fit(&**disk, &db_file(), &wal_dir(), found)?;
     let needed = if let Start::Received { index, .. } = start { Some(index) } else { None };
-    remove_leftovers(needed, &**disk, ops);
+    snap::clean(&**disk, needed, ops);
+    if !config.bugs.on(Bug::DefragReusesTmp) {
+        // Without this, the next defragmentation finds it (etcd #11613).
+        remove_copy(&**disk, ops);
+    }
     match (start, store) {
         (Start::Database, Some(store)) => Ok(store),
         (Start::Received { file, .. }, _) => {
@@ -63,13 +72,10 @@ pub(super) fn store_at_start(
     }
 }
 
-/// What crashes left beside the database: files half written, received databases that nobody needs, a copy that a
-/// defragmentation did not finish.
-fn remove_leftovers(needed: Option<u64>, disk: &dyn DiskRead, ops: &mut OpSink<'_>) {
-    snap::clean(disk, needed, ops);
-    let copy: FileName = format!("{}.tmp", db_file()).into();
-    if disk.len(&copy).is_ok() {
-        ops.remove(&copy);
+/// Removes the copy that a defragmentation did not finish.
+fn remove_copy(disk: &dyn DiskRead, ops: &mut OpSink<'_>) {
+    if disk.len(&copy_file()).is_ok() {
+        ops.remove(&copy_file());
     }
 }
 

@@ -25,6 +25,11 @@ impl Index {
         self.keys.get_mut(key).is_some_and(|key_index| key_index.tombstone(at))
     }
 
+    /// Whether any revision of `key` is known.
+    pub(super) fn contains(&self, key: &[u8]) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// Adds to the key's generations. One lookup for a key that is there, and no copy of it.
     pub(super) fn update<T>(&mut self, key: &[u8], add: impl FnOnce(&mut KeyIndex) -> T) -> T {
         if let Some(key_index) = self.keys.get_mut(key) {

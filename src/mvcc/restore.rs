@@ -48,13 +48,16 @@ impl Restoring {
         let Restoring { store, from, last, done } = self;
         let chunk = store.config.restore_chunk.max(1);
         let clobbers = store.config.bugs.on(Bug::ChunkRestoreClobbers);
-        // etcd #8127: a chunk does not know the generations that the chunks before it began.
+        // etcd #8127: a chunk does not know the generations that the chunks before it began. It replaces them, and what
+        // ended one of them is passed over.
         let mut fresh = Index::default();
         let index = if clobbers { &mut fresh } else { &mut store.index };
         let (mut seen, mut result) = (0, Ok(()));
         let start = std::mem::take(from);
         store.engine.range(Bucket::Key, &start, None, &mut |key, value| {
-            result = restore(index, last, key, value);
+            if !(clobbers && ends_nothing(index, key, value)) {
+                result = restore(index, last, key, value);
+            }
             seen += 1;
             if seen == chunk {
                 // The least key after this one.
@@ -123,6 +126,12 @@ fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) ->
     }
     let change = Change { at, create_revision: kv.create_revision, version: kv.version };
     index.update(&kv.key, |key_index| key_index.restore(change)).map_err(broken)
+}
+
+/// Whether a record is the tombstone of a key that the index does not know.
+fn ends_nothing(index: &Index, key: &[u8], value: &Bytes) -> bool {
+    let is_tombstone = Revision::decode(key).is_some_and(|(_, is_tombstone)| is_tombstone);
+    is_tombstone && KeyValue::decode(value.clone()).is_ok_and(|kv| !index.contains(&kv.key))
 }
 
 fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError> {

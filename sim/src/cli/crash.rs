@@ -30,7 +30,7 @@ pub(super) struct CrashArgs {
     operations: Vec<Operation>,
 
     /// Where the member keeps its pairs: memory or bolt
-    #[arg(long, value_name = "NAME", default_value = "memory", value_parser = parse_engine)]
+    #[arg(long, value_name = "NAME", default_value = "bolt", value_parser = parse_engine)]
     engine: EngineConfig,
 
     /// Lives of the member to cut, each with other values and pauses
@@ -178,8 +178,8 @@ fn progress(operation: Operation) -> ProgressBar {
 
 fn replay(operation: Operation, address: Address, args: &CrashArgs) -> String {
     let mut command = format!("seedbed crash --operation {operation} --seed {} --only {address}", args.seed);
-    if args.engine != EngineConfig::Memory {
-        command += " --engine bolt";
+    if args.engine == EngineConfig::Memory {
+        command += " --engine memory";
     }
     for bug in &args.bugs {
         command += &format!(" --bug {}", bug.info().name);

@@ -38,7 +38,7 @@ mod round;
 pub use report::{Address, Beyond, Explored, Fate, Finding};
 
 use crate::scenario::vocabulary;
-use seedbed::backend::EngineConfig;
+use seedbed::backend::{BoltConfig, EngineConfig};
 use seedbed::bug::BugSet;
 
 vocabulary! {
@@ -85,7 +85,7 @@ impl Default for Options {
             rounds: 8,
             fates: 8,
             lying: false,
-            engine: EngineConfig::Memory,
+            engine: EngineConfig::Bolt(BoltConfig::default()),
             bugs: BugSet::NONE,
             only: None,
             shard: (0, 1),

@@ -49,6 +49,7 @@ pub const CHECKS: &[&str] = &[
     "wal-replay-equals-backend",
     "compaction-hash",
     "backend-check",
+    "member-stopped",
     "liveness",
     "panic",
 ];

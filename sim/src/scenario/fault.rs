@@ -71,6 +71,20 @@ vocabulary! {
         SyncDone = "sync-done",
         /// A member sends a snapshot.
         SnapshotSent = "snapshot-sent",
+        /// A member has saved a snapshot of its own store.
+        SnapshotSaved = "snapshot-saved",
+        /// A leader's snapshot has taken the place of a member's store.
+        SnapshotInstalled = "snapshot-installed",
+        /// A batch of a member's database begins to become durable.
+        BatchStarted = "batch-started",
+        /// A batch of a member's database is durable.
+        BatchDone = "batch-done",
+        /// A member has removed the last record of a compaction.
+        CompactionDone = "compaction-done",
+        /// A member begins to copy its database into a dense file.
+        DefragStarted = "defrag-started",
+        /// A member's dense file is in use.
+        DefragDone = "defrag-done",
         /// A member starts, or starts again.
         MemberStarted = "member-started",
         /// Another fault strikes.

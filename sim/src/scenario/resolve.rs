@@ -267,6 +267,7 @@ fn cost(shape: &CostShape) -> Cost {
         propose: time(&shape.propose, defaults.propose),
         apply: time(&shape.apply, defaults.apply),
         read: time(&shape.read, defaults.read),
+        per_record: time(&shape.per_record, defaults.per_record),
         per_kib: time(&shape.per_kib, defaults.per_kib),
     }
 }
@@ -282,6 +283,7 @@ fn check(shape: &CheckShape) -> Check {
         wal_replay_equals_backend: on(&shape.wal_replay_equals_backend, defaults.wal_replay_equals_backend),
         compaction_hash: on(&shape.compaction_hash, defaults.compaction_hash),
         backend_check: on(&shape.backend_check, defaults.backend_check),
+        member_stopped: on(&shape.member_stopped, defaults.member_stopped),
         raft: on(&shape.raft, defaults.raft),
         liveness: on(&shape.liveness, defaults.liveness),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),

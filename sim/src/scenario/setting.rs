@@ -103,13 +103,24 @@ pub struct Cost {
     pub apply: u64,
     /// A read served, for each key read.
     pub read: u64,
+    /// A record that a compaction, or a restore of the index, looks at.
+    pub per_record: u64,
     /// Each KiB that is copied or encoded on the way of any of these.
     pub per_kib: u64,
 }
 
 impl Default for Cost {
     fn default() -> Self {
-        Self { enabled: true, step: 2_000, message: 3_000, propose: 5_000, apply: 8_000, read: 4_000, per_kib: 500 }
+        Self {
+            enabled: true,
+            step: 2_000,
+            message: 3_000,
+            propose: 5_000,
+            apply: 8_000,
+            read: 4_000,
+            per_record: 500,
+            per_kib: 500,
+        }
     }
 }
 
@@ -130,6 +141,8 @@ pub struct Check {
     pub compaction_hash: bool,
     /// At the end every page of every member's database is reachable or free, exactly once.
     pub backend_check: bool,
+    /// No member stops by itself unless a fault of a disk makes it.
+    pub member_stopped: bool,
     /// Raft's invariants hold after every step.
     pub raft: bool,
     /// After healing there is a leader, and a write through every member.
@@ -150,6 +163,7 @@ impl Default for Check {
             wal_replay_equals_backend: true,
             compaction_hash: true,
             backend_check: true,
+            member_stopped: true,
             raft: true,
             liveness: true,
             budget_steps: 20_000_000,

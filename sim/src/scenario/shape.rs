@@ -331,6 +331,8 @@ pub(super) struct CostShape {
     pub(super) apply: Key<Time>,
     /// A key read (default 4 µs).
     pub(super) read: Key<Time>,
+    /// A record that a compaction, or a restore of the index, looks at (default 0.5 µs).
+    pub(super) per_record: Key<Time>,
     /// Each KiB copied or encoded on the way (default 0.5 µs).
     pub(super) per_kib: Key<Time>,
 }
@@ -353,6 +355,8 @@ pub(super) struct CheckShape {
     pub(super) compaction_hash: Key<bool>,
     /// At the end every page of every member's database is reachable or free, exactly once.
     pub(super) backend_check: Key<bool>,
+    /// No member stops by itself unless a fault of a disk makes it.
+    pub(super) member_stopped: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
     /// After healing there is a leader, and a write through every member.

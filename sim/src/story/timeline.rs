@@ -123,7 +123,7 @@ impl Teller<'_> {
                 self.row(at, Tone::Fault, format!("{} refuses", member(node)), format!("to start: {why}"));
             }
             What::Crashed(node) => self.crashed(at, node, record.cause),
-            What::Stopped(node) => self.stopped(at, node, record.cause),
+            What::Stopped(node) => self.stopped(at, id, node, record.cause),
             What::FaultBegan(number) => self.fault_began(at, number),
             What::FaultEnded(number) => self.fault_ended(at, number),
             What::Operated(number) => self.row(at, Tone::Plain, "operator", self.operation(number)),
@@ -328,12 +328,13 @@ impl Teller<'_> {
         self.row(at, Tone::Plain, format!("{} defrags", member(node)), detail);
     }
 
-    fn stopped(&mut self, at: Nanos, node: NodeIndex, cause: RecordId) {
+    fn stopped(&mut self, at: Nanos, id: RecordId, node: NodeIndex, cause: RecordId) {
         self.members[usize::from(node)].gone = Some(at);
         let why = match self.outcome.records.get(cause).what {
             What::DiskDone { failed: true, .. } => "by itself: its disk failed under the WAL",
             _ => "by itself: its disk failed, or a snapshot cannot be read",
         };
+        let why = self.outcome.notes.get(&id).map_or_else(|| why.to_owned(), |why| format!("by itself: {why}"));
         self.row(at, Tone::Fault, format!("{} stops", member(node)), why);
     }
 

@@ -1,12 +1,13 @@
 //! What the world sees of its members' databases: figures over time, and whether the data is what it must be.
 
 use super::World;
-use super::record::{NodeIndex, What};
+use super::plan::Happening;
+use super::record::{NodeIndex, RecordId, What};
 use crate::check::Failure;
-use crate::scenario::{Engine, Tolerance};
+use crate::scenario::{self, Engine, Tolerance};
 use seedbed::backend::Stats;
 use seedbed::backend::bolt::View;
-use seedbed::member::TraceEvent;
+use seedbed::member::{StopReason, TraceEvent};
 use seedbed::time::{MILLISECOND, Nanos};
 
 /// A database is looked at so often at most, unless something happened to its file.
@@ -68,6 +69,9 @@ impl World {
     /// A trace event that tells of the database.
     pub(super) fn observe_storage(&mut self, index: NodeIndex, event: &TraceEvent) {
         let now = self.now;
+        if let Some(awaited) = awaited(event) {
+            self.happened(Happening::of(awaited, index));
+        }
         match *event {
             TraceEvent::SnapshotSent { to, index: applied } => {
                 let to = self.index_of(to);
@@ -110,6 +114,20 @@ impl World {
         let database = self.observer.database(index);
         let size = database.samples.last().map_or(0, |sample| sample.stats.size);
         database.installs.extend(sent.map(|sent| Load { at: now, took: now - sent, size }));
+        self.happened(Happening::of(scenario::Event::SnapshotInstalled, index));
+    }
+
+    /// A member stopped by itself. It must when its disk fails, or when a snapshot comes from a disk that was damaged;
+    /// if no fault explains it, its own files did not fit what it wanted of them.
+    pub(super) fn judge_stop(&mut self, index: NodeIndex, record: RecordId, reason: &StopReason) {
+        self.stops += 1;
+        let may_fail = self.nodes[usize::from(index)].disk_fails || self.scenario.disk.size_bytes.is_some();
+        if may_fail || self.nodes.iter().any(|node| node.damaged) {
+            return;
+        }
+        self.notes.insert(record, reason.to_string());
+        let text = format!("n{} stopped although its disk is sound: {reason}", index + 1);
+        self.fail(Err(Failure::new("member-stopped", text)));
     }
 
     /// Looks at a member's database: `always`, or if the last look is some time ago.
@@ -178,6 +196,19 @@ impl World {
         if self.scenario.tolerance == Tolerance::Exceeded {
             self.fail(Err(failure));
         }
+    }
+}
+
+/// What a scenario's conditions may wait for of it.
+fn awaited(event: &TraceEvent) -> Option<scenario::Event> {
+    match event {
+        TraceEvent::SnapshotSaved { .. } => Some(scenario::Event::SnapshotSaved),
+        TraceEvent::BatchStarted { .. } => Some(scenario::Event::BatchStarted),
+        TraceEvent::BatchDone { .. } => Some(scenario::Event::BatchDone),
+        TraceEvent::CompactionDone(_) => Some(scenario::Event::CompactionDone),
+        TraceEvent::DefragStarted { .. } => Some(scenario::Event::DefragStarted),
+        TraceEvent::DefragDone { .. } => Some(scenario::Event::DefragDone),
+        _ => None,
     }
 }
 

@@ -244,7 +244,11 @@ impl World {
             Action::SlowDisk { factor, .. } => self.hold_all(first, number, HoldKind::SlowDisk(*factor)),
             Action::DiskError { error, file, .. } => {
                 let fault = Some((*error, *file));
-                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.error = fault);
+                for member in members_of(first) {
+                    let node = &mut self.nodes[usize::from(member)];
+                    node.disk_fails = true;
+                    node.disk.get().faults.error = fault;
+                }
             }
             Action::LyingFsync { .. } => {
                 self.damage(first);
@@ -262,7 +266,10 @@ impl World {
                 self.damage(first);
                 members_of(first).for_each(|m| self.nodes[usize::from(m)].disk.get().faults.misdirect = Some(*file));
             }
-            Action::DiskFull { .. } => self.hold_all(first, number, HoldKind::DiskFull),
+            Action::DiskFull { .. } => {
+                members_of(first).for_each(|m| self.nodes[usize::from(m)].disk_fails = true);
+                self.hold_all(first, number, HoldKind::DiskFull);
+            }
             Action::ClockRate { ppm, .. } => self.hold_all(first, number, HoldKind::ClockRate(*ppm)),
             Action::ClockJump { by, .. } => {
                 members_of(first).for_each(|m| self.nodes[usize::from(m)].clock.jump(*by));

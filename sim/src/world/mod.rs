@@ -179,6 +179,8 @@ pub struct Outcome {
     pub compactions_compared: u64,
     /// Databases whose pages were checked at the end.
     pub files_checked: u64,
+    /// Members that stopped by themselves.
+    pub stops: u64,
     /// What some records cannot say themselves: why a member refused to start, or an operator's wish.
     pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
@@ -241,6 +243,7 @@ pub(crate) struct World {
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
     store_to_compare: bool,
     files_checked: u64,
+    stops: u64,
     /// Operators' calls that are out, with their operations.
     operator_calls: BTreeMap<u64, u16>,
     next_operator_call: u64,
@@ -319,6 +322,7 @@ impl World {
             compaction_checker: CompactionChecker::default(),
             store_to_compare: false,
             files_checked: 0,
+            stops: 0,
             operator_calls: BTreeMap::new(),
             next_operator_call: operators::CALLS,
             notes: BTreeMap::new(),
@@ -482,6 +486,7 @@ impl World {
             stores_compared: self.backend_checker.compared(),
             compactions_compared: self.compaction_checker.compared(),
             files_checked: self.files_checked,
+            stops: self.stops,
             notes: self.notes,
             retries: log.retries,
             data,

@@ -50,6 +50,8 @@ pub(super) struct Node {
     pub(super) cut_by: u16,
     /// Its data was damaged by a fault that no protocol tolerates: it may refuse to start.
     pub(super) damaged: bool,
+    /// A fault made its disk fail: it may stop by itself.
+    pub(super) disk_fails: bool,
 }
 
 /// The member's process.

@@ -56,6 +56,7 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
                 cut_by: 0,
                 holds: Vec::new(),
                 damaged: false,
+                disk_fails: false,
             }
         })
         .collect()
@@ -78,8 +79,17 @@ pub(crate) fn peer(number: u8) -> Peer {
 
 /// The scenario's cost table, as the member takes it.
 pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
-    let scenario::Cost { enabled, step, message, propose, apply, read, per_kib } = scenario.cost;
-    enabled.then_some(Costs { step, append: message, propose, apply, read, record: Costs::SERVER.record, kib: per_kib })
+    let scenario::Cost { enabled, step, message, propose, apply, read, per_record, per_kib } = scenario.cost;
+    enabled.then_some(Costs {
+        step,
+        append: message,
+        propose,
+        apply,
+        read,
+        record: per_record,
+        free_page: Costs::SERVER.free_page,
+        kib: per_kib,
+    })
 }
 
 /// Where a member of the cluster keeps its pairs.
@@ -424,8 +434,9 @@ impl World {
 
     /// A member stopped by itself: to its clients and peers that is like a crash, but its disk loses nothing more.
     fn stopped(&mut self, index: NodeIndex, reason: &StopReason) {
-        self.note(What::Stopped(index));
+        let record = self.note(What::Stopped(index));
         self.digest.fold(reason);
+        self.judge_stop(index, record, reason);
         let node = &mut self.nodes[usize::from(index)];
         node.process = Process::Stopped;
         self.gone(index);

@@ -1,0 +1,120 @@
+//! What a member holds in memory, counted byte by byte: at most twice its live data and 16 MiB, whatever lies on its disk.
+
+use bytes::Bytes;
+use seedbed::api::{Request, RequestId};
+use seedbed::backend::{BoltConfig, EngineConfig};
+use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::member::{Config, Effects, Input, Member, Peer};
+use seedbed::pb::etcdserverpb::PutRequest;
+use seedbed::pb::ids;
+use seedbed::time::{MILLISECOND, Now};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that are allocated.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: everything is handed to the system's allocator unchanged; beside it a number is counted.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const KEYS: usize = 60_000;
+const VALUE: usize = 256;
+
+struct Rig {
+    member: Member,
+    disk: SharedMemDisk,
+    now: Now,
+    fx: Effects,
+}
+
+impl Rig {
+    fn start() -> Rig {
+        let peer_urls = vec!["http://n1:2380".to_owned()];
+        let peer = Peer { id: ids::member_id(&peer_urls, "test", None), name: "n1".to_owned(), peer_urls };
+        let config = Config {
+            engine: EngineConfig::Bolt(BoltConfig::default()),
+            snapshot_count: 5_000,
+            snapshot_catchup: 500,
+            ..Config::new(peer.id, 7, vec![peer])
+        };
+        let (disk, mut fx, now) = (SharedMemDisk::new(MemDisk::new()), Effects::default(), Now::default());
+        let member = Member::open(config, now, &disk.reader(), &mut fx).expect("an empty disk");
+        let mut rig = Rig { member, disk, now, fx };
+        rig.settle();
+        rig
+    }
+
+    /// Does the disk operations and hands their ends in, until none is left.
+    fn settle(&mut self) {
+        while !self.fx.disk.is_empty() {
+            for op in std::mem::take(&mut self.fx.disk) {
+                let done = self.disk.get().apply(&op);
+                let mut fx = Effects::default();
+                self.member.step(self.now, Input::Disk(done), &mut fx);
+                assert_eq!(fx.stop, None);
+                self.fx.disk.append(&mut fx.disk);
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        self.fx.clear();
+        self.member.step(self.now, input, &mut self.fx);
+        self.settle();
+    }
+
+    fn wait(&mut self, ms: u64) {
+        for _ in 0..ms / 100 {
+            self.now.mono += 100 * MILLISECOND;
+            self.step(Input::Deadline);
+        }
+    }
+}
+
+#[test]
+fn a_member_holds_at_most_twice_its_live_data_and_16_mib() {
+    let mut rig = Rig::start();
+    rig.wait(5_000);
+    assert!(rig.member.is_leader());
+    let mut live = 0;
+    // Every key twice: the second half of the records is history's, and the first half of the values is gone.
+    for n in 0..2 * KEYS {
+        let put = PutRequest {
+            key: format!("/registry/pods/{:08}", n % KEYS).into(),
+            value: Bytes::from(vec![n as u8; VALUE]),
+            ..PutRequest::default()
+        };
+        live += if n < KEYS { put.key.len() + VALUE } else { 0 };
+        rig.step(Input::Request(RequestId(n as u64), Request::Put(put)));
+        if n % 100 == 0 {
+            rig.wait(100);
+        }
+    }
+    rig.wait(1_000);
+    assert_eq!(rig.member.store().revision(), 1 + 2 * KEYS as i64);
+
+    let Rig { member, disk, fx, .. } = rig;
+    drop(fx);
+    let with_member = LIVE.load(Ordering::Relaxed);
+    drop(member);
+    let held = with_member - LIVE.load(Ordering::Relaxed);
+    drop(disk);
+    println!("live data {live} bytes, held by the member {held} bytes");
+    assert!(held > live / 100, "what is counted is the member's");
+    assert!(held <= 2 * live + (16 << 20), "{held} bytes for {live} bytes of live data");
+}
