@@ -374,6 +374,8 @@ fn a_real_etcd_opens_what_a_run_kept_and_hashes_alike() {
     for flag in ["--check", "--pages", "--freelist", "--keys", "--page=3"] {
         assert_eq!(seedbed(&["inspect", &dir, flag]).code, 0, "{flag}");
     }
+    let none = seedbed(&["inspect", &dir, "--page", "99999"]);
+    assert!(none.code == 2 && none.err.contains("no page 99999; there are pages 0 to "), "{}", none.err);
     let Some(etcd) = Etcd::start("n1", &dir) else { return };
     let answer = etcd.json(&["endpoint", "hashkv", "--rev", &revision]);
     assert_eq!(answer[0]["HashKV"]["hash"], told);

@@ -218,6 +218,16 @@ pub enum InspectError {
         /// Those that there are.
         known: String,
     },
+    /// A page that is not there.
+    #[error("{path}: no page {page}; there are pages 0 to {last}")]
+    Page {
+        /// The database.
+        path: String,
+        /// The page.
+        page: u64,
+        /// The last that is in use.
+        last: u64,
+    },
     /// A flag asks for something that is not there.
     #[error("{path}: {flag} needs {what}, and there is none: this is {kind}")]
     Missing {
@@ -317,6 +327,10 @@ impl Looking<'_> {
             seen.pages = Some(pages::map(&view, asked.filter, &mut self.findings)?);
         }
         if let Some(id) = asked.page {
+            let (path, last) = (file.to_string(), view.meta().high_water.saturating_sub(1));
+            if id > last {
+                return Err(InspectError::Page { path, page: id, last });
+            }
             seen.page = Some(page::page(&view, id, asked.filter)?);
         }
         if let Some(revisions) = &asked.hash {
