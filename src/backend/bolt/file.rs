@@ -1,12 +1,14 @@
 //! The file as numbered pages: reading them, and keeping some.
 //!
-//! Three places are asked in turn: the pages that a commit has *issued* and that may not be visible on the disk yet (a
-//! write is seen by a read only when the step that issued it has ended), a bounded *cache*, the disk. A page from the disk
-//! is validated whole before anyone sees it, and stays valid: no transaction changes a page that a tree reaches.
+//! Three places are asked in turn: a bounded *cache*, the pages that a commit has *issued* and that may not be visible on
+//! the disk yet (a write is seen by a read only when the step that issued it has ended), the disk. A page from the disk
+//! is validated whole before anyone sees it, and stays valid: no transaction changes a page that a tree reaches. When
+//! issued pages have become visible they go into the cache, since the next commit begins where they are.
 //!
 //! Left out: a memory map. bbolt maps its file and lets the kernel decide what stays in memory; here that is the cache,
 //! whose size is a setting, so that a run's memory can be bounded and repeated.
 
+use super::cache::Cache;
 use super::format::{Fault, Header, Meta, fault};
 use super::page::Node;
 use crate::backend::BackendError;
@@ -15,6 +17,7 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::rc::Rc;
 
 /// A file of pages.
@@ -132,7 +135,7 @@ impl File {
 
     /// The file takes another name, by a rename that has been issued.
     pub(super) fn rename(&mut self, to: FileName) {
-        self.former = Some(std::mem::replace(&mut self.name, to));
+        self.former = Some(mem::replace(&mut self.name, to));
     }
 
     /// The rename is done.
@@ -146,20 +149,23 @@ impl File {
     }
 
     /// A leaf or branch page, validated.
-    pub(super) fn node(&self, id: u64) -> Result<Node, BackendError> {
-        if let Some(node) = self.cache.borrow_mut().get(id) {
+    pub(super) fn node(&self, id: u64) -> Result<Rc<Node>, BackendError> {
+        if let Some(node) = self.cached(id) {
             return Ok(node);
         }
-        let issued = self.issued.get(&id).cloned();
-        let bytes = issued.map_or_else(|| self.read_page(id), Ok)?;
-        let node = self.parse(id, bytes)?;
+        let node = self.parse(id, self.read_page(id)?)?;
         self.cache.borrow_mut().insert(id, &node);
         Ok(node)
     }
 
+    /// The same, if it is in memory and was validated.
+    pub(super) fn cached(&self, id: u64) -> Option<Rc<Node>> {
+        self.cache.borrow_mut().get(id).cloned()
+    }
+
     /// Validates a whole page that was read already.
-    pub(super) fn parse(&self, id: u64, bytes: Bytes) -> Result<Node, BackendError> {
-        Node::parse(bytes, self.high_water).map_err(|fault| self.error(id, fault))
+    pub(super) fn parse(&self, id: u64, bytes: Bytes) -> Result<Rc<Node>, BackendError> {
+        Node::parse(bytes, self.high_water).map(Rc::new).map_err(|fault| self.error(id, fault))
     }
 
     /// All bytes of page `id`, overflow included, whatever kind it is; its head is checked.
@@ -246,72 +252,22 @@ impl File {
         self.issued.insert(id, page);
     }
 
-    /// What was issued can be read from the disk now.
+    /// What was issued can be read from the disk now. The next commit changes neighbours of what this one wrote: that
+    /// stays in the cache.
     pub(super) fn visible(&mut self) {
-        self.issued.clear();
+        for (id, page) in mem::take(&mut self.issued) {
+            let cache = self.cache.get_mut();
+            if cache.get(id).is_none()
+                && let Some(node) = Node::written(page)
+            {
+                cache.insert(id, &Rc::new(node));
+            }
+        }
     }
 
     /// Bytes of pages in memory.
     pub(super) fn memory(&self) -> u64 {
         let issued: usize = self.issued.values().map(Bytes::len).sum();
         (issued + self.cache.borrow().bytes) as u64
-    }
-}
-
-/// Pages by number, up to a size. What was not looked at since the hand last came by goes first (the clock algorithm:
-/// nearly least recently used, without a list to keep in order).
-struct Cache {
-    pages: BTreeMap<u64, Kept>,
-    bytes: usize,
-    bytes_max: usize,
-    hand: u64,
-}
-
-struct Kept {
-    node: Node,
-    looked_at: bool,
-}
-
-impl Cache {
-    fn new(bytes_max: usize) -> Cache {
-        Cache { pages: BTreeMap::new(), bytes: 0, bytes_max, hand: 0 }
-    }
-
-    fn get(&mut self, id: u64) -> Option<Node> {
-        let kept = self.pages.get_mut(&id)?;
-        kept.looked_at = true;
-        Some(kept.node.clone())
-    }
-
-    fn insert(&mut self, id: u64, node: &Node) {
-        let bytes = node.bytes().len();
-        if bytes > self.bytes_max / 4 {
-            return;
-        }
-        self.forget(id);
-        while self.bytes + bytes > self.bytes_max {
-            self.evict();
-        }
-        self.bytes += bytes;
-        self.pages.insert(id, Kept { node: node.clone(), looked_at: false });
-    }
-
-    /// Moves the hand on until a page goes.
-    fn evict(&mut self) {
-        for (id, kept) in self.pages.range_mut(self.hand..) {
-            if !std::mem::take(&mut kept.looked_at) {
-                let id = *id;
-                self.hand = id + 1;
-                self.forget(id);
-                return;
-            }
-        }
-        self.hand = 0;
-    }
-
-    fn forget(&mut self, id: u64) {
-        if let Some(kept) = self.pages.remove(&id) {
-            self.bytes -= kept.node.bytes().len();
-        }
     }
 }

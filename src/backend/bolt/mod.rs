@@ -22,7 +22,7 @@
 //! the tree of the last commit that was begun. Deletes stand in the overlay as well as puts (etcd #17158 read past them).
 //!
 //! # Reading order
-//! `format` and `page` are bytes, `file` pages by number, `tree` reading, `scan` every page; `freelist` which pages may be
+//! `format` and `page` are bytes, `file` pages by number, `cache` those in memory, `tree` reading, `scan` every page; `freelist` which pages may be
 //! taken, `write` a batch becomes pages, `commit` pages become durable; `engine` puts them together,
 //! `open` starts it; `image` reads a
 //! whole tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at
@@ -33,6 +33,7 @@
 //! images, memory maps, and files of a machine with another byte order.
 
 mod build;
+mod cache;
 mod check;
 mod commit;
 mod defrag;

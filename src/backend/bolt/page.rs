@@ -37,6 +37,17 @@ impl Node {
         }
     }
 
+    /// A page of our own making: it is valid. `None` if it is neither a leaf nor a branch.
+    pub(super) fn written(bytes: Bytes) -> Option<Node> {
+        let header = Header::decode(&bytes).expect("invariant: a page that was written has a head");
+        let count = usize::from(header.count);
+        match header.kind()? {
+            PageKind::Leaf => Some(Node::Leaf(Leaf { bytes, count })),
+            PageKind::Branch => Some(Node::Branch(Branch { bytes, count })),
+            PageKind::Meta | PageKind::Freelist => None,
+        }
+    }
+
     pub(super) fn bytes(&self) -> &Bytes {
         match self {
             Node::Leaf(Leaf { bytes, .. }) | Node::Branch(Branch { bytes, .. }) => bytes,

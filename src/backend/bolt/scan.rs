@@ -107,7 +107,7 @@ fn walk_bucket(
         take(id, &node)?;
     }
     visit(&Visit { id, node: &node, bucket: path, depth: 0 })?;
-    let mut above: Vec<(Branch, usize)> = branch(node).into_iter().collect();
+    let mut above: Vec<(Branch, usize)> = branch(&node).into_iter().collect();
     let mut ahead = Ahead::default();
     while let Some((parent, at)) = above.last_mut() {
         let i = *at;
@@ -120,7 +120,7 @@ fn walk_bucket(
         let node = ahead.node(file, &parent, i, None)?;
         take(id, &node)?;
         visit(&Visit { id, node: &node, bucket: path, depth: above.len() })?;
-        above.extend(branch(node));
+        above.extend(branch(&node));
         if above.len() > DEPTH_MAX {
             return Err(file.error(id, fault(format!("a leaf at most {DEPTH_MAX} levels below its root"), "a branch")));
         }
@@ -128,9 +128,9 @@ fn walk_bucket(
     Ok(())
 }
 
-fn branch(node: Node) -> Option<(Branch, usize)> {
+fn branch(node: &Node) -> Option<(Branch, usize)> {
     match node {
-        Node::Branch(branch) => Some((branch, 0)),
+        Node::Branch(branch) => Some((branch.clone(), 0)),
         Node::Leaf(_) => None,
     }
 }

@@ -13,6 +13,7 @@ use super::format::fault;
 use super::page::{Branch, BucketHead, Leaf, Node};
 use crate::backend::BackendError;
 use bytes::Bytes;
+use std::rc::Rc;
 
 /// Levels of the deepest tree that is believed. Two children a page would make it 2^64 leaves.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -58,29 +59,12 @@ impl BucketRef {
 
 impl Root {
     /// The page where the tree begins, and its number (0 for an inline bucket).
-    pub(super) fn node(&self, file: &File) -> Result<(u64, Node), BackendError> {
+    pub(super) fn node(&self, file: &File) -> Result<(u64, Rc<Node>), BackendError> {
         match self {
             Root::Page(id) => Ok((*id, file.node(*id)?)),
-            Root::Inline(leaf) => Ok((0, Node::Leaf(leaf.clone()))),
+            Root::Inline(leaf) => Ok((0, Rc::new(Node::Leaf(leaf.clone())))),
         }
     }
-}
-
-/// The leaf in which `key` stands, if anywhere, and its page.
-fn descend(file: &File, root: &Root, key: &[u8]) -> Result<(u64, Leaf), BackendError> {
-    let (mut id, mut node) = root.node(file)?;
-    for _ in 0..DEPTH_MAX {
-        match node {
-            Node::Leaf(leaf) => return Ok((id, leaf)),
-            Node::Branch(branch) => {
-                let at = branch.search(key);
-                id = branch.child(at);
-                node = file.node(id)?;
-                check_child(file, id, &node, branch.key(at))?;
-            }
-        }
-    }
-    Err(too_deep(file, id))
 }
 
 /// That a child has elements, none below the key that leads to it.
@@ -98,21 +82,34 @@ fn too_deep(file: &File, id: u64) -> BackendError {
 
 /// The value of `key` and whether it is a bucket, with the page in which it stands.
 pub(super) fn get(file: &File, root: &Root, key: &[u8]) -> Result<Option<(Bytes, bool, u64)>, BackendError> {
-    let (id, leaf) = descend(file, root, key)?;
-    Ok(leaf.search(key).ok().map(|at| (leaf.value(at), leaf.is_bucket(at), id)))
+    let (mut id, mut node) = root.node(file)?;
+    for _ in 0..DEPTH_MAX {
+        let child = match &*node {
+            Node::Leaf(leaf) => {
+                return Ok(leaf.search(key).ok().map(|at| (leaf.value(at), leaf.is_bucket(at), id)));
+            }
+            Node::Branch(branch) => {
+                let at = branch.search(key);
+                id = branch.child(at);
+                let child = file.node(id)?;
+                check_child(file, id, &child, branch.key(at))?;
+                child
+            }
+        };
+        node = child;
+    }
+    Err(too_deep(file, id))
 }
 
 /// The greatest key.
 pub(super) fn last_key(file: &File, root: &Root) -> Result<Option<Bytes>, BackendError> {
     let (mut id, mut node) = root.node(file)?;
     for _ in 0..DEPTH_MAX {
-        match node {
+        match &*node {
             Node::Leaf(leaf) => return Ok(leaf.len().checked_sub(1).map(|last| leaf.key_bytes(last))),
-            Node::Branch(branch) => {
-                id = branch.child(branch.len() - 1);
-                node = file.node(id)?;
-            }
+            Node::Branch(branch) => id = branch.child(branch.len() - 1),
         }
+        node = file.node(id)?;
     }
     Err(too_deep(file, id))
 }
@@ -142,17 +139,19 @@ impl<'a> Cursor<'a> {
         let (mut page, mut node) = root.node(file)?;
         let mut path = Vec::new();
         let leaf = loop {
-            match node {
-                Node::Leaf(leaf) => break leaf,
+            let child = match &*node {
+                Node::Leaf(leaf) => break leaf.clone(),
                 Node::Branch(_) if path.len() == DEPTH_MAX => return Err(too_deep(file, page)),
                 Node::Branch(branch) => {
                     let at = branch.search(from);
                     page = branch.child(at);
-                    node = file.node(page)?;
-                    check_child(file, page, &node, branch.key(at))?;
-                    path.push((branch, at));
+                    let child = file.node(page)?;
+                    check_child(file, page, &child, branch.key(at))?;
+                    path.push((branch.clone(), at));
+                    child
                 }
-            }
+            };
+            node = child;
         };
         let at = leaf.search(from).unwrap_or_else(|at| at);
         let mut cursor = Cursor { file, to, path, leaf, page, at, ahead: Ahead::default() };
@@ -208,13 +207,13 @@ impl<'a> Cursor<'a> {
             let id = branch.child(*at);
             let node = self.ahead.node(self.file, branch, *at, self.to)?;
             check_child(self.file, id, &node, branch.key(*at))?;
-            match node {
+            match &*node {
                 Node::Leaf(leaf) => {
-                    (self.leaf, self.page, self.at) = (leaf, id, 0);
+                    (self.leaf, self.page, self.at) = (leaf.clone(), id, 0);
                     return Ok(true);
                 }
                 Node::Branch(_) if self.path.len() == DEPTH_MAX => return Err(too_deep(self.file, id)),
-                Node::Branch(branch) => self.path.push((branch, 0)),
+                Node::Branch(branch) => self.path.push((branch.clone(), 0)),
             }
         }
     }
@@ -232,16 +231,19 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// Child `at` of a branch: from the run at hand, from memory, or from a new run.
+    /// Child `at` of a branch: from memory, from the run at hand, or from a new run.
     pub(super) fn node(
         &mut self,
         file: &File,
         branch: &Branch,
         at: usize,
         to: Option<&[u8]>,
-    ) -> Result<Node, BackendError> {
+    ) -> Result<Rc<Node>, BackendError> {
         self.asked += 1;
         let id = branch.child(at);
+        if let Some(node) = file.cached(id) {
+            return Ok(node);
+        }
         if self.asked <= PATIENCE || file.issued(id..id + 1).next().is_some() {
             return file.node(id);
         }
@@ -261,7 +263,7 @@ impl Ahead {
     }
 
     /// The page, if all of it lies in the run.
-    fn fetched(&self, file: &File, id: u64) -> Result<Option<Node>, BackendError> {
+    fn fetched(&self, file: &File, id: u64) -> Result<Option<Rc<Node>>, BackendError> {
         let Some(index) = id.checked_sub(self.first) else { return Ok(None) };
         let start = index as usize * file.page_size;
         let Some(first) = self.pages.get(start..).filter(|rest| !rest.is_empty()) else { return Ok(None) };

@@ -133,9 +133,9 @@ impl View {
         if kind == Some(PageKind::Freelist) {
             return decode_freelist(&bytes).map(Content::Freelist).map_err(|fault| self.file.error(id, fault));
         }
-        Ok(match self.file.parse(id, bytes)? {
-            Node::Leaf(leaf) => Content::Leaf(leaf),
-            Node::Branch(branch) => Content::Branch(branch),
+        Ok(match &*self.file.parse(id, bytes)? {
+            Node::Leaf(leaf) => Content::Leaf(leaf.clone()),
+            Node::Branch(branch) => Content::Branch(branch.clone()),
         })
     }
 

@@ -201,7 +201,7 @@ impl Writer<'_> {
             Slot::Kept(item) => {
                 let node = self.file.node(item.child)?;
                 self.free(item.child, &node)?;
-                Ok(match &node {
+                Ok(match &*node {
                     Node::Leaf(leaf) => Draft::Leaf((0..leaf.len()).map(|i| leaf_item(leaf, i)).collect()),
                     Node::Branch(branch) => {
                         let item = |i| BranchItem { key: branch.key_bytes(i), child: branch.child(i) };
