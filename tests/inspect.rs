@@ -376,6 +376,11 @@ fn a_real_etcd_opens_what_a_run_kept_and_hashes_alike() {
     }
     let none = seedbed(&["inspect", &dir, "--page", "99999"]);
     assert!(none.code == 2 && none.err.contains("no page 99999; there are pages 0 to "), "{}", none.err);
+    let (code, seen) = json(&["inspect", &dir, "--json", "--hash", "99999999", &revision]);
+    let rows = &seen["hashes"]["revisions"];
+    let refused = "etcdserver: mvcc: required revision is a future revision";
+    assert_eq!((code, &rows[0]["refused"], &rows[0]["hash"]), (0, &Value::from(refused), &Value::Null), "{seen}");
+    assert_eq!(rows[1]["hash"], told, "one refusal is no reason to withhold the others");
     let Some(etcd) = Etcd::start("n1", &dir) else { return };
     let answer = etcd.json(&["endpoint", "hashkv", "--rev", &revision]);
     assert_eq!(answer[0]["HashKV"]["hash"], told);

@@ -4,7 +4,7 @@ use super::InspectError;
 use seedbed::backend::bolt::{Bolt, View};
 use seedbed::backend::{BackendError, BoltConfig};
 use seedbed::disk::{DiskRead, FileName};
-use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::mvcc::{HashKv, MvccError, Store, StoreConfig};
 use serde::Serialize;
 use std::rc::Rc;
 
@@ -24,10 +24,27 @@ pub struct Hashes {
 pub struct HashRow {
     /// The revision.
     pub revision: i64,
-    /// The hash.
-    pub hash: u32,
-    /// Two hashes can be compared if this is the same; -1 if nothing was ever compacted.
-    pub compact_revision: i64,
+    /// The hash, or why there is none.
+    #[serde(flatten)]
+    pub answer: HashAnswer,
+}
+
+/// What HashKV answers: a revision that is compacted, or still to come, has no hash.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum HashAnswer {
+    /// There is one.
+    Hash {
+        /// The hash.
+        hash: u32,
+        /// Two hashes can be compared if this is the same; -1 if nothing was ever compacted.
+        compact_revision: i64,
+    },
+    /// There is none.
+    Refused {
+        /// etcd's own words.
+        refused: String,
+    },
 }
 
 /// Computes the hash over everything, and HashKV at each of `revisions`; none: at the newest.
@@ -42,9 +59,12 @@ pub(super) fn hashes(
     let engine = Bolt::open(disk, file.clone(), BoltConfig::default())?;
     let store = Store::restore(Box::new(engine), StoreConfig::default())?;
     let revisions = if revisions.is_empty() { &[0] } else { revisions };
-    let rows = revisions.iter().map(|&revision| match store.hash_kv(revision) {
-        Ok(kv) => Ok(HashRow { revision: kv.revision, hash: kv.hash, compact_revision: kv.compact_revision }),
-        Err(error) => Err(InspectError::Revision { path: file.to_string(), revision, error }),
+    let rows = revisions.iter().map(|&asked| match store.hash_kv(asked) {
+        Ok(HashKv { hash, compact_revision, revision }) => {
+            Ok(HashRow { revision, answer: HashAnswer::Hash { hash, compact_revision } })
+        }
+        Err(MvccError::Backend(error)) => Err(error),
+        Err(refusal) => Ok(HashRow { revision: asked, answer: HashAnswer::Refused { refused: refusal.to_string() } }),
     });
     Ok(Hashes { hash, snapshot_status, revisions: rows.collect::<Result<_, _>>()? })
 }

@@ -36,7 +36,7 @@ pub use check::Checked;
 pub use db::{BucketReport, DbReport, DbState, MetaReport, ShaReport};
 pub use finding::Finding;
 pub use fit::FitReport;
-pub use hashes::{HashRow, Hashes};
+pub use hashes::{HashAnswer, HashRow, Hashes};
 pub use log::{LogReport, RecordRow, SegmentReport};
 pub use page::{Element, PageReport};
 pub use pages::{Letter, PageMap, Run};
@@ -49,7 +49,7 @@ use recognise::Found;
 use seedbed::backend::BackendError;
 use seedbed::backend::bolt::{NO_FREELIST, PageUse, View};
 use seedbed::disk::{DiskError, DiskRead, FileName};
-use seedbed::mvcc::{MvccError, RestoreError};
+use seedbed::mvcc::RestoreError;
 use serde::Serialize;
 use std::rc::Rc;
 
@@ -198,16 +198,6 @@ pub enum InspectError {
     /// No store can be made of the database's records.
     #[error(transparent)]
     Restore(#[from] RestoreError),
-    /// A revision that cannot be hashed.
-    #[error("{path}: revision {revision}: {error}; the overview tells which revisions there are")]
-    Revision {
-        /// What was inspected.
-        path: String,
-        /// The revision.
-        revision: i64,
-        /// Why.
-        error: MvccError,
-    },
     /// A bucket that is not there.
     #[error("{path}: no bucket {name:?}; there are {known}")]
     Bucket {

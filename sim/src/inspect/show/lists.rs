@@ -2,7 +2,7 @@
 
 use super::{left_out, mark};
 use crate::inspect::words::shown;
-use crate::inspect::{Checked, Freelist, Hashes, KeyRow, PageMap, PairRow, Rows};
+use crate::inspect::{Checked, Freelist, HashAnswer, Hashes, KeyRow, PageMap, PairRow, Rows};
 use crate::story::paper::{BOLD, DIM, Paper, WARN, paint};
 use crate::story::words::{count, counted};
 
@@ -115,8 +115,19 @@ pub(super) fn hashes(paper: &mut Paper, hashes: &Hashes) {
     let head = ["revision", "hash", "hexadecimal", "compacted to"];
     let mut rows = vec![head.map(|cell| paint(DIM, cell)).to_vec()];
     rows.extend(hashes.revisions.iter().map(|row| {
-        let compacted = if row.compact_revision < 0 { "never".to_owned() } else { row.compact_revision.to_string() };
-        vec![row.revision.to_string(), row.hash.to_string(), format!("{:08x}", row.hash), compacted]
+        let revision = row.revision.to_string();
+        match &row.answer {
+            HashAnswer::Hash { hash, compact_revision: -1 } => {
+                vec![revision, hash.to_string(), format!("{hash:08x}"), "never".to_owned()]
+            }
+            HashAnswer::Hash { hash, compact_revision } => {
+                vec![revision, hash.to_string(), format!("{hash:08x}"), compact_revision.to_string()]
+            }
+            HashAnswer::Refused { refused } => {
+                let none = || "-".to_owned();
+                vec![revision, none(), none(), none(), paint(WARN, refused)]
+            }
+        }
     }));
     paper.table(2, &rows, &[true, true, false, true]);
     paper.blank();
