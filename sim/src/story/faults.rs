@@ -84,7 +84,8 @@ pub(super) fn fault(action: &Action, resolved: &Resolved, members: u8) -> String
         }
         Action::LyingFsync { .. } => format!("{whose} disk: fsync says done and does nothing{for_how_long}"),
         Action::BitRot { file, bits, .. } => {
-            format!("{whose} disk: {bits} of the bits of {} flip", file_word(*file))
+            let flip = if *bits == 1 { "one bit".to_owned() } else { format!("{bits} bits") };
+            format!("{whose} disk: {flip} of {} {}", file_word(*file), if *bits == 1 { "flips" } else { "flip" })
         }
         Action::LatentSector { file, .. } => {
             format!("{whose} disk: a sector of {} cannot be read again", file_word(*file))
@@ -177,7 +178,7 @@ fn file_word(file: FileKind) -> &'static str {
     match file {
         FileKind::Wal => "a WAL segment",
         FileKind::Snap => "a snapshot",
-        FileKind::Db => "the database",
+        FileKind::Db => "its database",
         FileKind::SnapDb => "a received database",
     }
 }
