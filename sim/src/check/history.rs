@@ -9,6 +9,7 @@
 //! `create_revision`, `mod_revision` and `version` start over when it is deleted and put again; deleting an absent key
 //! and a failed compare make no revision.
 
+use crate::story::words::counted;
 use bytes::Bytes;
 use std::fmt::{self, Write};
 
@@ -228,7 +229,7 @@ impl fmt::Display for Operation {
             }
             Output::Deleted(count) => write!(f, "{count} deleted")?,
             Output::Cas { succeeded } => f.write_str(if *succeeded { "succeeded" } else { "not equal" })?,
-            Output::List(entries) => write!(f, "{} keys", entries.len())?,
+            Output::List(entries) => f.write_str(&counted(entries.len() as u64, "key", "keys"))?,
         }
         write!(f, ", revision {revision}")
     }
