@@ -1,6 +1,7 @@
 //! What the command line names: scenario files, arms, seeds, bug switches, shards.
 
 use super::BadInput;
+use crate::capsule::slug;
 use crate::scenario::{BugSwitch, Scenario, ScenarioFile};
 use crate::world::random::Stream;
 use std::fs;
@@ -89,6 +90,15 @@ pub(super) fn arms<'a>(file: &'a ScenarioFile, named: Option<&str>) -> Result<Ve
             None => Err(unknown_arm(file, named).into()),
         },
     }
+}
+
+/// An arm's name in full. It may be given as folders and capsules are named after it.
+pub(super) fn arm_in_full<'a>(file: &'a ScenarioFile, named: &'a str) -> &'a str {
+    let known = file.arms();
+    if known.contains(&named) {
+        return named;
+    }
+    known.into_iter().find(|arm| slug(arm) == named).unwrap_or(named)
 }
 
 /// Says which arms there are.
