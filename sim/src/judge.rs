@@ -424,6 +424,13 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_signature_has_no_numbers_and_says_where_it_breaks_off() {
+        assert_eq!(without_numbers("n2 compacted to revision 49 and has hash 7"), "compacted to revision …");
+        assert_eq!(without_numbers("no leader was found"), "no leader was found");
+        assert_eq!(without_numbers("n2: it stands still, 7"), "it stands still …");
+    }
+
     /// A second of a sound cluster, to be spoiled.
     fn outcome(scenario: &Scenario) -> Outcome {
         run::run(scenario, 1, Options::default()).expect("the harness holds").outcome

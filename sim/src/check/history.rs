@@ -9,7 +9,6 @@
 //! `create_revision`, `mod_revision` and `version` start over when it is deleted and put again; deleting an absent key
 //! and a failed compare make no revision.
 
-use crate::story::words::counted;
 use bytes::Bytes;
 use std::fmt::{self, Write};
 
@@ -229,7 +228,8 @@ impl fmt::Display for Operation {
             }
             Output::Deleted(count) => write!(f, "{count} deleted")?,
             Output::Cas { succeeded } => f.write_str(if *succeeded { "succeeded" } else { "not equal" })?,
-            Output::List(entries) => f.write_str(&counted(entries.len() as u64, "key", "keys"))?,
+            Output::List(entries) if entries.len() == 1 => f.write_str("1 key")?,
+            Output::List(entries) => write!(f, "{} keys", entries.len())?,
         }
         write!(f, ", revision {revision}")
     }

@@ -184,6 +184,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_arm_may_be_named_as_its_files_are() {
+        let text = "name = \"x\"\n[[vary]]\nname = \"deletes alone\"\n[[vary]]\nname = \"b\"\n";
+        let file = ScenarioFile::parse("x.toml", text).expect("a scenario");
+        assert_eq!(arm_in_full(&file, "deletes-alone"), "deletes alone");
+        assert_eq!(arm_in_full(&file, "b"), "b");
+        assert_eq!(arm_in_full(&file, "deletes"), "deletes", "it is refused later, with what is known");
+    }
+
+    #[test]
     fn seeds_are_half_open() {
         assert_eq!(seeds("0..100"), Ok(Seeds { first: 0, end: 100 }));
         assert_eq!(seeds("7"), Ok(Seeds { first: 7, end: 8 }));

@@ -205,6 +205,11 @@ mod tests {
         let split = Action::Partition { sides: vec![], lasting: None, in_flight: InFlight::Die };
         let text = fault(&split, &resolved(vec![vec![1, 2], vec![3]], None), 3);
         assert_eq!(text, "the network splits: n1 n2 | n3");
+        let rot = |bits| Action::BitRot { target, file: FileKind::Db, bits };
+        let text = fault(&rot(1), &resolved(vec![vec![1]], None), 3);
+        assert_eq!(text, "n1's disk: one bit of its database flips");
+        let text = fault(&rot(2), &resolved(vec![vec![1]], None), 3);
+        assert_eq!(text, "n1's disk: 2 bits of its database flip");
         let pause = Action::Pause { target, lasting: None };
         assert_eq!(fault(&pause, &resolved(vec![vec![1, 2, 3]], None), 3), "every member stands still");
     }
