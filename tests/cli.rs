@@ -299,7 +299,7 @@ fn a_reader_that_goes_away_changes_neither_verdict_nor_peace() {
 #[test]
 fn lists_are_tables_or_arrays() {
     let table = seedbed(&["list"]).out;
-    assert!(table.contains("leader-crash.toml") && table.contains("[arms: pre-vote-off, pre-vote-on]"), "{table}");
+    assert!(table.contains("leader-crash.toml") && table.contains("[arms: pre-vote-off · pre-vote-on]"), "{table}");
     let (code, list) = json(&["list", "--json"]);
     let list = list.as_array().expect("an array");
     assert_eq!(code, 0);

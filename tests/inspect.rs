@@ -171,6 +171,11 @@ fn what_is_none_of_etcds_is_refused_in_words() {
     assert!(unborn.out.contains("nothing was written"), "{}", unborn.out);
     let keys = seedbed(&["inspect", &text(&find(&kept(&folder), ".wal").expect("a segment")), "--keys"]);
     assert!(keys.code == 2 && keys.err.contains("--keys needs a database"), "{}", keys.err);
+    let dir = format!("{}/n2", folder.path("data"));
+    fs::write(format!("{dir}/member/snap/db"), []).expect("writable");
+    let check = seedbed(&["inspect", &dir, "--check"]);
+    assert!(check.code == 2 && check.err.contains("/member/snap/db: the file is empty"), "{}", check.err);
+    assert!(check.err.contains("found in it: a segment of a write-ahead log"), "{}", check.err);
 }
 
 #[test]

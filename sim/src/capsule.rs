@@ -167,12 +167,8 @@ impl Capsule {
     /// same one does.
     pub fn file_name(&self, scenario: &str) -> String {
         let arm = self.arm.as_ref().map(|arm| format!("-{arm}")).unwrap_or_default();
-        let name: String = format!("{scenario}{arm}")
-            .chars()
-            .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
-            .take(80)
-            .collect();
-        format!("{}-{:08x}.seedbed", name.trim_start_matches('.'), self.digest >> 32)
+        let name: String = slug(&format!("{scenario}{arm}")).chars().take(80).collect();
+        format!("{name}-{:08x}.seedbed", self.digest >> 32)
     }
 
     /// Writes it into a folder, which is made if need be, and says where.
@@ -198,6 +194,12 @@ impl Capsule {
         let differs = more.is_some() || events != self.events || digest != self.digest;
         differs.then_some(Parted { after: last_equal, before: more.copied() })
     }
+}
+
+/// A name, which is free text, as part of a file's name that no shell asks to quote: `deletes alone` is `deletes-alone`.
+pub fn slug(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    name.chars().map(plain).collect::<String>().trim_start_matches('.').to_owned()
 }
 
 /// Where two runs parted: after a checkpoint (`None`: the start) and before another (`None`: the end).

@@ -151,7 +151,7 @@ impl Checks<'_> {
         let wanted = &self.scenario.check;
         if wanted.raft {
             let names: Vec<_> = self.failed(|check| check.starts_with("raft-"));
-            self.line("raft", names, format!("{} steps", count(self.outcome.raft_steps)));
+            self.line("raft", names, counted(self.outcome.raft_steps, "step", "steps"));
         }
         if wanted.linearizable {
             self.linearizable();
@@ -161,11 +161,12 @@ impl Checks<'_> {
         }
         if wanted.members_equal {
             let names = self.failed(|check| check == "members-equal");
-            self.line("members-equal", names, format!("{} states compared", count(self.outcome.compared)));
+            let compared = counted(self.outcome.compared, "state compared", "states compared");
+            self.line("members-equal", names, compared);
         }
         if wanted.wal_replay {
             let names = self.failed(|check| check == "wal-replay");
-            self.line("wal-replay", names, format!("{} restarts", self.outcome.replays));
+            self.line("wal-replay", names, counted(self.outcome.replays, "restart", "restarts"));
         }
         if wanted.wal_replay_equals_backend {
             let names = self.failed(|check| check == "wal-replay-equals-backend");
@@ -210,18 +211,18 @@ impl Checks<'_> {
             steps: self.scenario.check.budget_steps,
             memo_bytes: (self.scenario.check.budget_mib << 20) as usize,
         };
-        let operations = self.outcome.history.operations.len() as u64;
+        let operations = counted(self.outcome.history.operations.len() as u64, "operation", "operations");
         match linearizable::check(&self.outcome.history, budget) {
             Linearizable::Linearizable { by } => {
                 let by = match by {
                     Prover::Witness => "witness",
                     Prover::Search => "search",
                 };
-                self.line("linearizable", Vec::new(), format!("{by}, {} operations", count(operations)));
+                self.line("linearizable", Vec::new(), format!("{by}, {operations}"));
             }
             Linearizable::NotLinearizable(violation) => {
                 self.violated("linearizable", &violation);
-                self.line("linearizable", vec!["linearizable".into()], format!("{} operations", count(operations)));
+                self.line("linearizable", vec!["linearizable".into()], operations);
             }
             Linearizable::Undecided { why } => {
                 self.check("linearizable", CheckResult::Undecided, why);
@@ -231,7 +232,7 @@ impl Checks<'_> {
 
     fn serializable(&mut self) {
         match serializable::check(&self.outcome.history, &self.outcome.restarts) {
-            Ok(reads) => self.line("serializable", Vec::new(), format!("{reads} reads")),
+            Ok(reads) => self.line("serializable", Vec::new(), counted(reads as u64, "read", "reads")),
             Err(violation) => {
                 self.violated("serializable", &violation);
                 self.line("serializable", vec!["serializable".into()], String::new());
@@ -316,8 +317,12 @@ fn signature(report: &Report, surprising: &[&str]) -> String {
 
 fn without_numbers(text: &str) -> String {
     let numbered = |word: &&str| word.chars().any(|c| c.is_ascii_digit());
-    let words = text.split_whitespace().skip_while(numbered).take_while(|word| !numbered(word));
-    words.collect::<Vec<_>>().join(" ").trim_end_matches([':', ',', ';']).to_owned()
+    let mut words = text.split_whitespace().skip_while(numbered).peekable();
+    let kept: Vec<&str> = std::iter::from_fn(|| words.next_if(|word| !numbered(word))).collect();
+    let kept = kept.join(" ");
+    let kept = kept.trim_end_matches([':', ',', ';']);
+    // A sentence that breaks off says so.
+    if words.peek().is_some() && !kept.is_empty() { format!("{kept} …") } else { kept.to_owned() }
 }
 
 fn expectations(report: &mut Report, scenario: &Scenario) {
@@ -418,6 +423,13 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signature_has_no_numbers_and_says_where_it_breaks_off() {
+        assert_eq!(without_numbers("n2 compacted to revision 49 and has hash 7"), "compacted to revision …");
+        assert_eq!(without_numbers("no leader was found"), "no leader was found");
+        assert_eq!(without_numbers("n2: it stands still, 7"), "it stands still …");
+    }
 
     /// A second of a sound cluster, to be spoiled.
     fn outcome(scenario: &Scenario) -> Outcome {

@@ -228,6 +228,7 @@ impl fmt::Display for Operation {
             }
             Output::Deleted(count) => write!(f, "{count} deleted")?,
             Output::Cas { succeeded } => f.write_str(if *succeeded { "succeeded" } else { "not equal" })?,
+            Output::List(entries) if entries.len() == 1 => f.write_str("1 key")?,
             Output::List(entries) => write!(f, "{} keys", entries.len())?,
         }
         write!(f, ", revision {revision}")

@@ -43,8 +43,8 @@ pub(super) fn run(args: &BugsArgs) -> u8 {
         paper.paragraph("", "  ", &format!("{}  {}", paint(BOLD, name), paint(DIM, format!("{class} · {issue}"))));
         paper.paragraph("  ", "  ", summary);
         paper.paragraph("  ", "    ", &format!("{} {versions}", paint(DIM, "versions")));
-        let found = if *seeds_to_find == 1 { "seed 0".to_owned() } else { format!("{seeds_to_find} seeds") };
-        paper.paragraph("  ", "    ", &format!("{} {check}, within {found} of {scenario}", paint(DIM, "caught by")));
+        let found = if *seeds_to_find == 1 { "by seed 0".to_owned() } else { format!("within {seeds_to_find} seeds") };
+        paper.paragraph("  ", "    ", &format!("{} {check}, {found} of {scenario}", paint(DIM, "caught by")));
         paper.blank();
     }
     terminal::print(&paper.into_text());

@@ -251,8 +251,15 @@ fn ending(rows: &[Row], args: &CrashArgs, seconds: f64) -> String {
         0 => paint(GOOD, "no promise was broken"),
         n => paint(BAD, format!("{} wrong, in {}", counted(n, "image is", "images are"), listed(&names))),
     };
+    let note = match args.only {
+        Some(_) if images == 0 => "; the member's life has no such cut",
+        Some(_) if rows.iter().any(|row| row.explored.is_as_lost) => {
+            "; nothing was unsynced there: the image is the same as \"lost\""
+        }
+        _ => "",
+    };
     format!(
-        "{verdict}: {} from {} in {seconds:.1} s ({rate} a second)",
+        "{verdict}: {} from {} in {seconds:.1} s ({rate} a second){note}",
         counted(images, "image", "images"),
         counted(sum(|explored| explored.cuts), "cut", "cuts")
     )

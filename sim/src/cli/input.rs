@@ -1,6 +1,7 @@
 //! What the command line names: scenario files, arms, seeds, bug switches, shards.
 
 use super::BadInput;
+use crate::capsule::slug;
 use crate::scenario::{BugSwitch, Scenario, ScenarioFile};
 use crate::world::random::Stream;
 use std::fs;
@@ -91,6 +92,15 @@ pub(super) fn arms<'a>(file: &'a ScenarioFile, named: Option<&str>) -> Result<Ve
     }
 }
 
+/// An arm's name in full. It may be given as folders and capsules are named after it.
+pub(super) fn arm_in_full<'a>(file: &'a ScenarioFile, named: &'a str) -> &'a str {
+    let known = file.arms();
+    if known.contains(&named) {
+        return named;
+    }
+    known.into_iter().find(|arm| slug(arm) == named).unwrap_or(named)
+}
+
 /// Says which arms there are.
 pub(super) fn unknown_arm(file: &ScenarioFile, named: &str) -> String {
     let known = file.arms();
@@ -172,6 +182,15 @@ pub(super) fn shard(text: &str) -> Result<Shard, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_arm_may_be_named_as_its_files_are() {
+        let text = "name = \"x\"\n[[vary]]\nname = \"deletes alone\"\n[[vary]]\nname = \"b\"\n";
+        let file = ScenarioFile::parse("x.toml", text).expect("a scenario");
+        assert_eq!(arm_in_full(&file, "deletes-alone"), "deletes alone");
+        assert_eq!(arm_in_full(&file, "b"), "b");
+        assert_eq!(arm_in_full(&file, "deletes"), "deletes", "it is refused later, with what is known");
+    }
 
     #[test]
     fn seeds_are_half_open() {

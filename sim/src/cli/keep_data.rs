@@ -1,6 +1,7 @@
 //! `--keep-data`: the members' simulated disks as real files, to be inspected, or opened by a real etcd.
 
 use super::{BadInput, terminal};
+use crate::capsule::slug;
 use crate::story::words::member;
 use crate::world::KeptFile;
 use crate::world::record::NodeIndex;
@@ -29,9 +30,7 @@ impl DataDirs {
 
     /// Writes the files of a run. That it fails does not change the verdict.
     pub(super) fn write(&self, arm: Option<&str>, data: &[(NodeIndex, Vec<KeptFile>)]) {
-        // An arm's name is free text.
-        let safe = |name: &str| name.replace(['/', '\\', '\0'], "-").trim_start_matches('.').to_owned();
-        let root = arm.map_or(self.root.clone(), |arm| self.root.join(safe(arm)));
+        let root = arm.map_or(self.root.clone(), |arm| self.root.join(slug(arm)));
         for (node, files) in data {
             let dir = root.join(member(*node));
             for (file, bytes) in files {

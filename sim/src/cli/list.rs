@@ -84,7 +84,7 @@ fn table(listed: &[Listed]) -> String {
         let row = |listed: &Listed| {
             let arms = match listed.arms.as_slice() {
                 [] => String::new(),
-                arms => paint(DIM, format!(" [arms: {}]", arms.join(", "))),
+                arms => paint(DIM, format!(" [arms: {}]", arms.join(" · "))),
             };
             let file = Path::new(&listed.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
             vec![file, paint(DIM, &listed.chapter), format!("{}{arms}", listed.about)]

@@ -1,6 +1,6 @@
 //! `seedbed run`: one seed of a scenario, told as a story.
 
-use super::input::{arms, resolve, scenario_file};
+use super::input::{arm_in_full, arms, resolve, scenario_file};
 use super::keep_data::DataDirs;
 use super::{BadInput, finish, terminal};
 use crate::capsule::{Capsule, write_whole};
@@ -27,7 +27,7 @@ pub(super) struct RunArgs {
     /// The scenario file
     pub(super) scenario: PathBuf,
 
-    /// Run this arm alone (a scenario's arms are its `vary` tables)
+    /// Run this arm alone (a scenario's arms are its `vary` tables); blanks of its name may be given as hyphens
     #[arg(long, value_name = "NAME")]
     pub(super) arm: Option<String>,
 
@@ -44,7 +44,7 @@ pub(super) struct RunArgs {
     pub(super) out: PathBuf,
 
     /// Write each member's data directory as it is at the end into DIR (empty or new): n1/member/…, in a folder of its own
-    /// for each arm. `seedbed inspect` and a real etcd can open them
+    /// for each arm, named after it. `seedbed inspect` and a real etcd can open them
     #[arg(long, value_name = "DIR")]
     pub(super) keep_data: Option<PathBuf>,
 
@@ -80,7 +80,8 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 fn run_scenario(args: &RunArgs) -> Result<u8, BadInput> {
     let file = scenario_file(&args.scenario)?;
-    let arms = arms(&file, args.arm.as_deref())?;
+    let named = args.arm.as_deref().map(|named| arm_in_full(&file, named));
+    let arms = arms(&file, named)?;
     for arm in &arms {
         resolve(&file, *arm, args.seed, &args.bugs)?;
     }

@@ -167,6 +167,10 @@ impl Patient<'_> {
             let text = format!("{lost} of {} answered writes are gone", history.answered);
             return Ok(Err(wrong(text, lost, false)));
         }
+        if writes > history.issued() {
+            let text = format!("entries were applied twice: of {} writes came {writes} revisions", history.issued());
+            return Ok(Err(wrong(text, 0, false)));
+        }
         let range = RangeRequest {
             key: Bytes::from_static(b"\0"),
             range_end: Bytes::from_static(b"\0"),

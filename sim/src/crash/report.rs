@@ -105,6 +105,9 @@ pub struct Explored {
     pub findings: Vec<Finding>,
     /// What it cost that syncs lied.
     pub beyond: Beyond,
+    /// Another fate than `lost` was asked for, of a moment when nothing was unsynced: the image is that of `lost`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_as_lost: bool,
 }
 
 impl Explored {
@@ -118,7 +121,7 @@ impl Explored {
 
     /// Adds another part.
     pub fn add(&mut self, other: Explored) {
-        let Explored { cuts, images, cut_twice, unanswered_gone, wrong, findings, beyond } = other;
+        let Explored { cuts, images, cut_twice, unanswered_gone, wrong, findings, beyond, is_as_lost } = other;
         self.cuts += cuts;
         self.images += images;
         self.cut_twice += cut_twice;
@@ -128,6 +131,7 @@ impl Explored {
         self.findings.sort_by_key(|finding| finding.address);
         self.findings.dedup();
         self.findings.truncate(TOLD);
+        self.is_as_lost |= is_as_lost;
         let Beyond { images, refused, most_lost, of } = beyond;
         self.beyond.images += images;
         self.beyond.refused += refused;

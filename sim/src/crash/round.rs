@@ -10,6 +10,7 @@ use super::report::{Address, Explored, Fate, Finding};
 use super::{Operation, Options};
 use crate::run::caught;
 use crate::scenario::Unsynced;
+use crate::story::words::counted;
 use crate::world::disk::{DiskHandle, SimDisk};
 use crate::world::random::Stream;
 use seedbed::api::{Request, RequestId};
@@ -164,14 +165,20 @@ impl Forks<'_> {
         }
         self.explored.cuts += 1;
         let before = self.explored.images;
-        // Where nothing is unsynced, all fates are one.
-        let fates = if disk.is_settled() { 0 } else { self.options.fates };
-        let all = [Fate::Lost, Fate::Kept].into_iter().take(if disk.is_settled() { 1 } else { 2 });
-        for fate in all.chain((0..fates).map(Fate::Random)) {
-            let address = Address { round: self.round, cut, fate };
-            if self.options.only.is_none_or(|only| only == address) {
-                self.image(disk, history, address, moment);
+        let fates = match (self.options.only, disk.is_settled()) {
+            // Where nothing is unsynced, all fates are one.
+            (only, true) => {
+                self.explored.is_as_lost = only.is_some_and(|only| only.fate != Fate::Lost);
+                vec![Fate::Lost]
             }
+            (Some(only), false) => vec![only.fate],
+            (None, false) => {
+                let random = (0..self.options.fates).map(Fate::Random);
+                [Fate::Lost, Fate::Kept].into_iter().chain(random).collect()
+            }
+        };
+        for fate in fates {
+            self.image(disk, history, Address { round: self.round, cut, fate }, moment);
         }
         (self.seen)(self.explored.images - before);
     }
@@ -244,7 +251,9 @@ impl Forks<'_> {
 fn words(op: &DiskOp) -> String {
     match &op.action {
         Action::Create => format!("create {}", op.file),
-        Action::Write { offset, data } => format!("write {} bytes at {offset} of {}", data.len(), op.file),
+        Action::Write { offset, data } => {
+            format!("write {} at {offset} of {}", counted(data.len() as u64, "byte", "bytes"), op.file)
+        }
         Action::Truncate { len } => format!("truncate {} to {len} bytes", op.file),
         Action::Sync => format!("sync {}", op.file),
         Action::Rename { to } => format!("rename {} to {to}", op.file),

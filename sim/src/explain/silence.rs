@@ -3,6 +3,7 @@
 //! Each possible reason is weighed by how many heartbeats it kept from coming; the heaviest is the root.
 
 use super::{Explainer, name, seconds};
+use crate::story::words::counted;
 use crate::world::Resolved;
 use crate::world::record::{Held, Kind, Lost, NodeIndex, Record, RecordId, Slow, What};
 use seedbed::time::Nanos;
@@ -207,13 +208,15 @@ impl Explainer<'_> {
             Lost::Down => "crash",
         });
         let (talker, listener) = (name(from), name(to));
+        let messages = counted(total, "message", "messages");
+        let were = if total == 1 { "was" } else { "were" };
         let text = match kind {
-            "loss" => format!("{total} messages from {talker} to {listener} in a row were lost from {}", seconds(at)),
+            "loss" => format!("{messages} from {talker} to {listener} in a row {were} lost from {}", seconds(at)),
             "crash" => format!("{listener} was not there to hear {talker}"),
             kind => {
                 let began = self.records.get(cause).at;
                 format!(
-                    "{} from {}: {total} messages from {talker} to {listener} were lost",
+                    "{} from {}: {messages} from {talker} to {listener} {were} lost",
                     phrase(kind, fault),
                     seconds(began)
                 )

@@ -14,6 +14,8 @@ pub struct Finding {
     pub offset: Option<u64>,
     /// What was expected, and what is there.
     pub text: String,
+    /// How many there are of this kind on its page: this one, and those that are only counted.
+    pub count: u64,
 }
 
 /// All findings, each once.
@@ -23,7 +25,12 @@ pub(super) struct Findings(Vec<Finding>);
 impl Findings {
     /// Something about a file.
     pub(super) fn add(&mut self, file: &str, text: String) {
-        self.push(Finding { file: file.to_owned(), offset: None, text });
+        self.add_several(file, text, 1);
+    }
+
+    /// The first of several of a kind.
+    pub(super) fn add_several(&mut self, file: &str, text: String, count: u64) {
+        self.push(Finding { file: file.to_owned(), offset: None, text, count });
     }
 
     /// Something that the store found in a log.
@@ -35,8 +42,9 @@ impl Findings {
                 file: place.file.to_string(),
                 offset: Some(place.offset),
                 text: format!("record {}: {damage}", place.record),
+                count: 1,
             }),
-            other => self.push(Finding { file: String::new(), offset: None, text: other.to_string() }),
+            other => self.add("", other.to_string()),
         }
     }
 

@@ -219,7 +219,7 @@ pub enum InspectError {
         last: u64,
     },
     /// A flag asks for something that is not there.
-    #[error("{path}: {flag} needs {what}, and there is none: this is {kind}")]
+    #[error("{path}: {flag} needs {what}, and there is none: this is {kind}{instead}")]
     Missing {
         /// What was inspected.
         path: String,
@@ -229,8 +229,13 @@ pub enum InspectError {
         what: &'static str,
         /// What the path is.
         kind: &'static str,
+        /// What was found in it.
+        instead: String,
     },
 }
+
+/// Files of no known kind that an error tells of.
+const UNKNOWN_TOLD: usize = 3;
 
 /// Looks into a folder or a file. `path` has no slash at its end.
 pub fn inspect(disk: Rc<dyn DiskRead>, path: &str, is_folder: bool, asked: &Asked) -> Result<Inspection, InspectError> {
@@ -389,7 +394,29 @@ impl Looking<'_> {
     }
 
     fn missing(&self, flag: &'static str, what: &'static str) -> InspectError {
-        InspectError::Missing { path: self.path.to_owned(), flag, what, kind: self.kind.words() }
+        let (path, kind) = (self.path.to_owned(), self.kind.words());
+        let instead = if matches!(self.kind, Kind::File(_)) { String::new() } else { self.found_instead() };
+        InspectError::Missing { path, flag, what, kind, instead }
+    }
+
+    /// The files of a folder by kind; those that are none that this reads with the reason, as far as a few go.
+    fn found_instead(&self) -> String {
+        let mut kinds: Vec<(&str, u64)> = Vec::new();
+        for kind in self.found.iter().filter_map(|(_, kind)| *kind) {
+            match kinds.iter_mut().find(|(words, _)| *words == kind.words()) {
+                Some((_, count)) => *count += 1,
+                None => kinds.push((kind.words(), 1)),
+            }
+        }
+        let kinds = kinds
+            .into_iter()
+            .map(|(words, count)| if count == 1 { words.to_owned() } else { format!("{count} times {words}") });
+        let unknown = self.found.iter().filter(|(_, kind)| kind.is_none()).take(UNKNOWN_TOLD);
+        let unknown = unknown.map(|(file, _)| match recognise::file(&*self.disk, file) {
+            Err(why) => why.to_string(),
+            Ok(_) => format!("{file}: passed over, as etcd does"),
+        });
+        format!("; found in it: {}", kinds.chain(unknown).collect::<Vec<_>>().join("; "))
     }
 }
 

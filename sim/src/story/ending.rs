@@ -116,8 +116,9 @@ pub(super) fn failures(paper: &mut Paper, report: &Report) {
     }
     for failure in &report.failures {
         let FailureReport { check, text, operations } = failure;
-        let is_cost = |line: &&CheckReport| line.name == *check && line.result == CheckResult::BeyondTolerance;
-        if report.checks.iter().any(|line| is_cost(&line)) {
+        // Raft's invariants have names of their own below one line.
+        let is_of = |line: &CheckReport| line.name == *check || line.name == "raft" && check.starts_with("raft-");
+        if report.checks.iter().any(|line| is_of(line) && line.result == CheckResult::BeyondTolerance) {
             // No failure of the cluster's: the faults were more than it can stand, and this is what they cost.
             paper.labelled("cost", WARN, &format!("beyond tolerance: {text}   ({check})"));
         } else {

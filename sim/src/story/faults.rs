@@ -84,7 +84,8 @@ pub(super) fn fault(action: &Action, resolved: &Resolved, members: u8) -> String
         }
         Action::LyingFsync { .. } => format!("{whose} disk: fsync says done and does nothing{for_how_long}"),
         Action::BitRot { file, bits, .. } => {
-            format!("{whose} disk: {bits} of the bits of {} flip", file_word(*file))
+            let flip = if *bits == 1 { "one bit".to_owned() } else { format!("{bits} bits") };
+            format!("{whose} disk: {flip} of {} {}", file_word(*file), if *bits == 1 { "flips" } else { "flip" })
         }
         Action::LatentSector { file, .. } => {
             format!("{whose} disk: a sector of {} cannot be read again", file_word(*file))
@@ -177,7 +178,7 @@ fn file_word(file: FileKind) -> &'static str {
     match file {
         FileKind::Wal => "a WAL segment",
         FileKind::Snap => "a snapshot",
-        FileKind::Db => "the database",
+        FileKind::Db => "its database",
         FileKind::SnapDb => "a received database",
     }
 }
@@ -204,6 +205,11 @@ mod tests {
         let split = Action::Partition { sides: vec![], lasting: None, in_flight: InFlight::Die };
         let text = fault(&split, &resolved(vec![vec![1, 2], vec![3]], None), 3);
         assert_eq!(text, "the network splits: n1 n2 | n3");
+        let rot = |bits| Action::BitRot { target, file: FileKind::Db, bits };
+        let text = fault(&rot(1), &resolved(vec![vec![1]], None), 3);
+        assert_eq!(text, "n1's disk: one bit of its database flips");
+        let text = fault(&rot(2), &resolved(vec![vec![1]], None), 3);
+        assert_eq!(text, "n1's disk: 2 bits of its database flip");
         let pause = Action::Pause { target, lasting: None };
         assert_eq!(fault(&pause, &resolved(vec![vec![1, 2, 3]], None), 3), "every member stands still");
     }

@@ -7,7 +7,7 @@
 
 use super::faults;
 use super::words::{bytes, count, counted, length, listed, member, moment};
-use crate::scenario::Scenario;
+use crate::scenario::{Action, Scenario};
 use crate::world::plan::{self, Planned};
 use crate::world::record::{Kind, Lost, NodeIndex, Record, RecordId, What};
 use crate::world::{Outcome, Resolved};
@@ -123,7 +123,7 @@ impl Teller<'_> {
                 self.row(at, Tone::Fault, format!("{} refuses", member(node)), format!("to start: {why}"));
             }
             What::Crashed(node) => self.crashed(at, node, record.cause),
-            What::Stopped(node) => self.stopped(at, id, node, record.cause),
+            What::Stopped(node) => self.stopped(at, id, node),
             What::FaultBegan(number) => self.fault_began(at, number),
             What::FaultEnded(number) => self.fault_ended(at, number),
             What::Operated(number) => self.row(at, Tone::Plain, "operator", self.operation(number)),
@@ -328,14 +328,10 @@ impl Teller<'_> {
         self.row(at, Tone::Plain, format!("{} defrags", member(node)), detail);
     }
 
-    fn stopped(&mut self, at: Nanos, id: RecordId, node: NodeIndex, cause: RecordId) {
+    fn stopped(&mut self, at: Nanos, id: RecordId, node: NodeIndex) {
         self.members[usize::from(node)].gone = Some(at);
-        let why = match self.outcome.records.get(cause).what {
-            What::DiskDone { failed: true, .. } => "by itself: its disk failed under the WAL",
-            _ => "by itself: its disk failed, or a snapshot cannot be read",
-        };
-        let why = self.outcome.notes.get(&id).map_or_else(|| why.to_owned(), |why| format!("by itself: {why}"));
-        self.row(at, Tone::Fault, format!("{} stops", member(node)), why);
+        let why = self.outcome.notes.get(&id).map(String::as_str).unwrap_or_default();
+        self.row(at, Tone::Fault, format!("{} stops", member(node)), format!("by itself: {why}"));
     }
 
     fn fault_began(&mut self, at: Nanos, number: u16) {
@@ -352,6 +348,13 @@ impl Teller<'_> {
     fn fault_ended(&mut self, at: Nanos, number: u16) {
         let Some(planned) = self.plan.get(usize::from(number)) else { return };
         let resolved = self.resolved.get(&number).copied();
+        if let Action::CrashAtDiskOp { .. } = planned.action {
+            // It is over when its member comes back: not before the power went off, nor once more after that.
+            let hit = resolved.and_then(|resolved| resolved.members.first()?.first());
+            if hit.is_none_or(|number| self.members[usize::from(number - 1)].gone.is_none()) {
+                return;
+            }
+        }
         let text = faults::ended(&planned.action, resolved, self.scenario.cluster.members);
         self.aside(at, "fault ends", text);
     }

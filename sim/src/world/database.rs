@@ -124,11 +124,11 @@ impl World {
     /// if no fault explains it, its own files did not fit what it wanted of them.
     pub(super) fn judge_stop(&mut self, index: NodeIndex, record: RecordId, reason: &StopReason) {
         self.stops += 1;
+        self.notes.insert(record, reason.to_string());
         let may_fail = self.nodes[usize::from(index)].disk_fails || self.scenario.disk.size_bytes.is_some();
         if may_fail || self.nodes.iter().any(|node| node.damaged) {
             return;
         }
-        self.notes.insert(record, reason.to_string());
         let text = format!("n{} stopped although its disk is sound: {reason}", index + 1);
         self.fail(Err(Failure::new("member-stopped", text)));
     }

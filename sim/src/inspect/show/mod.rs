@@ -70,7 +70,8 @@ fn findings(paper: &mut Paper, seen: &Inspection) {
         return;
     }
     paper.blank();
-    let head = counted(seen.findings.len() as u64, "finding", "findings");
+    let all = seen.findings.iter().map(|finding| finding.count).sum();
+    let head = counted(all, "finding", "findings");
     paper.paragraph("", "", &paint(BAD, head));
     for finding in &seen.findings {
         let place = match (finding.file.as_str(), finding.offset) {
@@ -78,7 +79,11 @@ fn findings(paper: &mut Paper, seen: &Inspection) {
             (file, None) => format!("{}: ", below(file, &seen.path)),
             (file, Some(offset)) => format!("{}: byte {offset}: ", below(file, &seen.path)),
         };
-        paper.paragraph(&format!("  {} ", paint(BAD, "✗")), "    ", &format!("{place}{}", finding.text));
+        let more = match finding.count - 1 {
+            0 => String::new(),
+            n => format!("; and {} of this kind on this page", counted(n, "more finding", "more findings")),
+        };
+        paper.paragraph(&format!("  {} ", paint(BAD, "✗")), "    ", &format!("{place}{}{more}", finding.text));
     }
 }
 

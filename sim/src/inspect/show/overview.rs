@@ -53,7 +53,7 @@ fn write_db(paper: &mut Paper, db: &DbReport, path: &str) {
         Some(n) => format!("{} free ({} on the freelist)", count(state.free_pages), count(n)),
     };
     let size = format!("{} in the file, {} in use", bytes(db.bytes), bytes(state.in_use_bytes));
-    let pages = format!("{} pages of {} bytes, {free}", count(state.pages), count(state.page_size));
+    let pages = format!("{} of {} bytes, {free}", counted(state.pages, "page", "pages"), count(state.page_size));
     paper.labelled("database", DIM, &format!("{name}{size}; {pages}"));
     metas(paper, db);
     if let Some(sha) = &db.sha256 {
