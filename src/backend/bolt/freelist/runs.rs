@@ -42,11 +42,10 @@ impl Runs {
         Some(first)
     }
 
-    /// All of the shortest run of at least `n` pages, or else of the longest; as (first, pages).
+    /// All of the shortest run of at least `n` pages, as (first, pages).
     pub(super) fn reserve(&mut self, n: u64, work: &mut u64) -> Option<(u64, u64)> {
         *work += 1;
-        let shortest = self.by_size.range((n, 0)..).next();
-        let &(pages, first) = shortest.or_else(|| self.by_size.last())?;
+        let &(pages, first) = self.by_size.range((n, 0)..).next()?;
         self.remove(first, pages);
         Some((first, pages))
     }
