@@ -168,9 +168,9 @@ fn a_log_shorter_than_its_commit_index_is_refused_and_the_error_says_what_to_do(
 }
 
 #[test]
-fn a_snapshot_that_is_no_store_is_refused_by_its_index() {
+fn a_snapshot_that_is_no_store_is_refused_by_its_file() {
     let text = refusal(&directory(1, 10, Some(10))).to_string();
-    assert!(text.contains("snapshot at index 10"), "{text}");
+    assert!(text.contains("000000000000000a.snap"), "{text}");
 }
 
 #[test]

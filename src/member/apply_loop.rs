@@ -42,20 +42,15 @@ impl ApplyLoop {
 }
 
 impl Member {
-    /// Whether the database is on its way to another state: no batch may go out.
-    pub(super) fn store_is_held(&self) -> bool {
-        self.store.engine().committing() || self.defragmenting() || self.store_is_replaced()
-    }
-
     /// Whether nothing may be applied at the moment. Whatever holds the store wakes the loop when it lets go.
-    pub(super) fn apply_is_held(&self) -> bool {
-        self.store_is_held() || self.defragger.is_begun()
+    pub(super) fn store_is_held(&self) -> bool {
+        self.batch_is_held() || self.defragmenting()
     }
 
     pub(super) fn apply_wakes_at(&self) -> Nanos {
         let held = match self.apply.queue.front() {
             None => true,
-            Some(Item::Entry(_)) => self.apply_is_held(),
+            Some(Item::Entry(_)) => self.store_is_held(),
             Some(Item::Snapshot(_)) => !self.may_install(),
         };
         if held { Nanos::MAX } else { self.apply.busy_until }
@@ -77,7 +72,7 @@ impl Member {
         let mut work = 0;
         while work < SLICE && fx.stop.is_none() {
             match self.apply.queue.pop_front() {
-                Some(Item::Entry(entry)) if !self.apply_is_held() => {
+                Some(Item::Entry(entry)) if !self.store_is_held() => {
                     if let Some(costs) = &self.config.costs {
                         work += costs.apply + costs.kib * (entry.data.len() as u64 / 1024);
                     }
@@ -98,7 +93,7 @@ impl Member {
     /// made that durable (etcd #13766).
     fn mark_next_entry(&mut self, fx: &mut Effects) {
         if self.config.bugs.on(Bug::CiBeforeApply)
-            && !self.apply_is_held()
+            && !self.store_is_held()
             && let Some(Item::Entry(entry)) = self.apply.queue.front()
         {
             let next = Applied { index: entry.index, term: entry.term };

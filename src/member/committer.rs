@@ -41,16 +41,21 @@ impl Committer {
 }
 
 impl Member {
+    /// Whether no batch may go out: one is under way, or the file is copied or replaced. (While a snapshot takes the
+    /// database's name, a batch of the old one would land in the new file.)
+    pub(super) fn batch_is_held(&self) -> bool {
+        self.store.engine().committing() || self.copying() || self.store_is_replaced()
+    }
+
     pub(super) fn commit_wakes_at(&self) -> Nanos {
-        let waits = self.store.engine().batched() > 0 && !self.store_is_held();
+        let waits = self.store.engine().batched() > 0 && !self.batch_is_held();
         if waits { self.committer.due_at } else { Nanos::MAX }
     }
 
     /// Sends the batch out if it is due.
     pub(super) fn run_committer(&mut self, now: Now, fx: &mut Effects) {
         let writes = self.store.engine().batched();
-        // While a snapshot takes the database's name, a batch of the old one would land in the new file.
-        if self.store_is_held() || fx.stop.is_some() {
+        if self.batch_is_held() || fx.stop.is_some() {
             return;
         }
         if writes == 0 {

@@ -45,11 +45,6 @@ impl Defragger {
         self.asked.push_back(id);
     }
 
-    /// From the commit that precedes the copy on, nothing is written but that.
-    pub(super) fn is_begun(&self) -> bool {
-        self.stage != Stage::Idle
-    }
-
     /// Whether pairs are still to be copied.
     pub(super) fn has_more(&self) -> bool {
         self.stage == Stage::Copying

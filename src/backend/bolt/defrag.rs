@@ -11,11 +11,12 @@
 
 use super::build::{Pages, TreeBuilder};
 use super::commit::grown;
-use super::engine::{Bolt, Totals};
+use super::engine::Bolt;
 use super::file::File;
 use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, fault};
 use super::open::{dir_of, empty_bucket};
 use super::page::LeafItem;
+use super::totals::Totals;
 use super::tree::{BucketRef, Cursor, Root};
 use super::view::View;
 use crate::backend::{BackendError, Bucket};

@@ -7,9 +7,9 @@ use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, freelist_pa
 use super::freelist::Freelist;
 use super::open::Creation;
 use super::page::BucketHead;
+use super::totals::Totals;
 use super::tree::{self, BucketRef, Cursor, Root};
 use super::write::{Edit, Fill, Writer};
-use crate::backend::memory::pair_hash;
 use crate::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image, Stats};
 use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
@@ -33,6 +33,8 @@ pub struct Bolt {
     pub(super) freelist: Freelist,
     /// The pages of the freelist that `meta` names.
     pub(super) freelist_pages: u64,
+    /// Pages that the last commit wrote: the next one will need about as many.
+    last_pages: u64,
     /// The file's length in bytes.
     pub(super) len: u64,
     /// The newest transaction that is durable.
@@ -53,25 +55,6 @@ pub struct Bolt {
     greatest: [Option<Bytes>; Bucket::ALL.len()],
 }
 
-/// What is kept over all pairs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    hash: u64,
-    bytes: u64,
-}
-
-impl Totals {
-    pub(super) fn add(&mut self, bucket: Bucket, key: &[u8], value: &[u8]) {
-        self.hash = self.hash.wrapping_add(pair_hash(bucket, key, value));
-        self.bytes += (key.len() + value.len()) as u64;
-    }
-
-    fn subtract(&mut self, bucket: Bucket, key: &[u8], value: &[u8]) {
-        self.hash = self.hash.wrapping_sub(pair_hash(bucket, key, value));
-        self.bytes -= (key.len() + value.len()) as u64;
-    }
-}
-
 impl Bolt {
     pub(super) fn new(
         file: File,
@@ -87,6 +70,7 @@ impl Bolt {
             buckets,
             freelist: Freelist::new(config.freelist),
             freelist_pages: 0,
+            last_pages: 0,
             len,
             durable: meta.txid,
             readers: BTreeMap::new(),
@@ -155,7 +139,8 @@ impl Bolt {
         self.release();
         let page_size = self.file.page_size;
         let (file, freelist) = (&mut self.file, &mut self.freelist);
-        let mut writer = Writer { file, freelist, txid, written: Vec::new() };
+        let expected = self.last_pages;
+        let mut writer = Writer { file, freelist, txid, expected, reserved: 0..0, written: Vec::new() };
         let mut heads: Vec<Edit> = Vec::new();
         for bucket in Bucket::ALL {
             let edits: Vec<Edit> = mem::take(&mut self.overlay[bucket as usize]).into_iter().collect();
@@ -170,6 +155,7 @@ impl Bolt {
         let root = writer.apply(&Root::Page(self.meta.root), BUCKET_FLAG, &heads, Fill::DEFAULT, 0)?;
         let Root::Page(root) = root else { panic!("invariant: the tree of buckets has pages of its own") };
 
+        writer.give_back();
         let mut meta = Meta { root, txid, freelist: NO_FREELIST, ..self.meta };
         if self.meta.freelist != NO_FREELIST {
             writer.free_pages(self.meta.freelist, self.freelist_pages)?;
@@ -178,10 +164,12 @@ impl Bolt {
             let ids = writer.freelist.free_count() + writer.freelist.pending_count();
             self.freelist_pages = freelist_pages(ids, page_size);
             meta.freelist = writer.allocate(self.freelist_pages);
+            writer.give_back();
             let list = encode_freelist(meta.freelist, &writer.freelist.ids(), self.freelist_pages, page_size);
             writer.write(meta.freelist, list);
         }
         let written = writer.written;
+        self.last_pages = written.iter().map(|(_, page)| (page.len() / page_size) as u64).sum();
         meta.high_water = self.file.high_water;
         self.meta = meta;
         let needed = meta.high_water * page_size as u64;

@@ -23,13 +23,24 @@
 //!   neighbours. bbolt keeps a third map of the runs' ends; ordered maps find the neighbour before a page without it,
 //!   and, unlike hash maps, always choose the same run: the shortest that fits, then the lowest.
 //!
+//! A commit that takes its pages one by one fills the shortest runs first, which lie anywhere, and each becomes a write of
+//! its own. So it first *reserves* a run for all the pages that it will need, if there is one, takes them from its front
+//! and gives back the rest. A shorter run is left to long values: single pages that broke it up would make the file grow.
+//! (The array takes the lowest pages anyway, which are neighbours as often as can be: nothing is reserved.)
+//!
 //! [`Freelist::work`] counts what each of them looked at or moved; a cost table charges it.
 //!
 //! Left out: the page that a synced freelist is written to (its bytes are `page.rs`'s), taking back what an abandoned
 //! transaction freed (the engine abandons none).
 
+mod array;
+mod runs;
+
 use crate::backend::FreelistKind;
-use std::collections::{BTreeMap, BTreeSet};
+use array::Array;
+use runs::Runs;
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Free and pending pages of one file.
 #[derive(Debug)]
@@ -111,6 +122,26 @@ impl Freelist {
         }?;
         self.was_born(txid, first);
         Some(first)
+    }
+
+    /// Sets a run of at least `n` pages aside for a transaction that needs about as many. [`Freelist::was_born`] says
+    /// which it took, and [`Freelist::give_back`] which it did not. An empty one if there is none, and always from an
+    /// array.
+    pub(super) fn reserve(&mut self, n: u64) -> Range<u64> {
+        let run = match &mut self.free {
+            Free::Array(_) => None,
+            Free::Hashmap(runs) => runs.reserve(n, &mut self.work),
+        };
+        run.map_or(0..0, |(first, pages)| first..first + pages)
+    }
+
+    /// Pages that were reserved and not taken are free as before.
+    pub(super) fn give_back(&mut self, run: Range<u64>) {
+        if let Free::Hashmap(runs) = &mut self.free
+            && !run.is_empty()
+        {
+            runs.add(run.start, run.end - run.start, &mut self.work);
+        }
     }
 
     /// Transaction `txid` took the run that begins at page `first`, here or where the file grew.
@@ -255,150 +286,11 @@ impl Pending {
     }
 }
 
-/// Free pages as bbolt's array keeps them.
-#[derive(Debug, Default)]
-struct Array {
-    /// Ascending. Those before `head` are gone.
-    ids: Vec<u64>,
-    head: usize,
-}
-
-impl Array {
-    fn ids(&self) -> &[u64] {
-        &self.ids[self.head..]
-    }
-
-    fn load(&mut self, sorted_ids: impl IntoIterator<Item = u64>) {
-        self.ids = sorted_ids.into_iter().collect();
-        self.head = 0;
-        assert!(self.ids.is_sorted_by(|a, b| a < b), "invariant: free pages come ascending, each once");
-    }
-
-    /// The lowest run of `n` pages, found by walking.
-    fn allocate(&mut self, n: u64, work: &mut u64) -> Option<u64> {
-        let mut start = self.head;
-        for i in self.head..self.ids.len() {
-            *work += 1;
-            if i > start && self.ids[i] != self.ids[i - 1] + 1 {
-                start = i;
-            }
-            if (i - start) as u64 + 1 < n {
-                continue;
-            }
-            let first = self.ids[start];
-            if start == self.head {
-                self.head = i + 1;
-            } else {
-                *work += (self.ids.len() - (i + 1)) as u64;
-                self.ids.drain(start..=i);
-            }
-            return Some(first);
-        }
-        None
-    }
-
-    /// Merges runs (ascending) into a new array, which copies every id.
-    fn merge(&mut self, released: &[(u64, u64)], work: &mut u64) {
-        let mut old = self.ids().iter().copied().peekable();
-        let more: u64 = released.iter().map(|run| run.1).sum();
-        let mut ids = Vec::with_capacity(old.len() + more as usize);
-        for &(first, pages) in released {
-            while let Some(id) = old.next_if(|&id| id < first) {
-                ids.push(id);
-            }
-            ids.extend(first..first + pages);
-        }
-        ids.extend(old);
-        *work += ids.len() as u64;
-        self.ids = ids;
-        self.head = 0;
-    }
-
-    fn touches(&self, first: u64, n: u64) -> bool {
-        let at = self.ids().partition_point(|&id| id < first);
-        self.ids().get(at).is_some_and(|&id| id < first + n)
-    }
-}
-
-/// Free pages as bbolt's hashmap keeps them: as runs that no free page adjoins.
-#[derive(Debug, Default)]
-struct Runs {
-    /// First page → pages.
-    by_start: BTreeMap<u64, u64>,
-    /// (pages, first page).
-    by_size: BTreeSet<(u64, u64)>,
-    pages: u64,
-}
-
-impl Runs {
-    fn load(&mut self, sorted_ids: impl IntoIterator<Item = u64>) {
-        let mut runs: Vec<(u64, u64)> = Vec::new();
-        self.pages = 0;
-        for id in sorted_ids {
-            self.pages += 1;
-            match runs.last_mut() {
-                Some((first, pages)) if *first + *pages == id => *pages += 1,
-                Some((first, pages)) if *first + *pages > id => {
-                    panic!("invariant: free pages come ascending, each once, but page {id} does not")
-                }
-                _ => runs.push((id, 1)),
-            }
-        }
-        self.by_size = runs.iter().map(|&(first, pages)| (pages, first)).collect();
-        self.by_start = runs.into_iter().collect();
-    }
-
-    /// The front of the shortest run that fits.
-    fn allocate(&mut self, n: u64, work: &mut u64) -> Option<u64> {
-        *work += 1;
-        let &(pages, first) = self.by_size.range((n, 0)..).next()?;
-        self.remove(first, pages);
-        if pages > n {
-            *work += 1;
-            self.insert(first + n, pages - n);
-        }
-        Some(first)
-    }
-
-    /// Adds a run and joins it with its neighbours.
-    fn add(&mut self, mut first: u64, mut pages: u64, work: &mut u64) {
-        *work += 1;
-        if let Some((&before, &length)) = self.by_start.range(..first).next_back()
-            && before + length == first
-        {
-            *work += 1;
-            self.remove(before, length);
-            (first, pages) = (before, length + pages);
-        }
-        if let Some(&length) = self.by_start.get(&(first + pages)) {
-            *work += 1;
-            self.remove(first + pages, length);
-            pages += length;
-        }
-        self.insert(first, pages);
-    }
-
-    fn insert(&mut self, first: u64, pages: u64) {
-        self.by_start.insert(first, pages);
-        self.by_size.insert((pages, first));
-        self.pages += pages;
-    }
-
-    fn remove(&mut self, first: u64, pages: u64) {
-        self.by_start.remove(&first);
-        self.by_size.remove(&(pages, first));
-        self.pages -= pages;
-    }
-
-    fn touches(&self, first: u64, n: u64) -> bool {
-        self.by_start.range(..first + n).next_back().is_some_and(|(&at, &pages)| at + pages > first)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use FreelistKind::{Array, Hashmap};
+    use std::collections::BTreeSet;
 
     const KINDS: [FreelistKind; 2] = [Array, Hashmap];
 
@@ -406,6 +298,17 @@ mod tests {
         let mut list = Freelist::new(kind);
         list.load(ids.iter().copied());
         list
+    }
+
+    #[test]
+    fn a_reserved_run_is_the_shortest_that_holds_all() {
+        let mut list = list(Hashmap, &[3, 5, 6, 7, 9, 10, 12, 13]);
+        assert_eq!(list.reserve(2), 9..11);
+        list.was_born(9, 9);
+        list.give_back(10..11);
+        assert_eq!(list.ids(), [3, 5, 6, 7, 10, 12, 13]);
+        assert_eq!(list.reserve(4), 0..0);
+        assert_eq!((0..5).map(|_| list.reserve(1)).collect::<Vec<_>>(), [3..4, 10..11, 12..14, 5..8, 0..0]);
     }
 
     #[test]

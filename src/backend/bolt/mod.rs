@@ -23,7 +23,7 @@
 //!
 //! # Reading order
 //! `format` and `page` are bytes, `file` pages by number, `cache` those in memory, `tree` reading, `scan` every page; `freelist` which pages may be
-//! taken, `write` a batch becomes pages, `commit` pages become durable; `engine` puts them together,
+//! taken, `write` a batch becomes pages (by way of `draft`), `commit` pages become durable; `engine` puts them together,
 //! `open` starts it; `image` reads a
 //! whole tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at
 //! everything.
@@ -37,6 +37,7 @@ mod cache;
 mod check;
 mod commit;
 mod defrag;
+mod draft;
 mod engine;
 mod file;
 mod format;
@@ -45,6 +46,7 @@ mod image;
 mod open;
 mod page;
 mod scan;
+mod totals;
 mod tree;
 mod view;
 mod write;

@@ -1,11 +1,12 @@
 //! How an engine comes to a file: it makes one, or opens the one that is there.
 
 use super::commit::grown;
-use super::engine::{Bolt, Totals};
+use super::engine::Bolt;
 use super::file::File;
 use super::format::{BUCKET_FLAG, Fault, Header, Meta, NO_FREELIST, encode_freelist};
 use super::page::{self, BucketHead, Leaf, LeafItem, Node};
 use super::scan::{self, Reached};
+use super::totals::Totals;
 use super::tree::{self, BucketRef, Cursor, Root};
 use super::view::read_freelist;
 use crate::backend::{BackendError, BoltConfig, Bucket};

@@ -179,6 +179,10 @@ impl Branch {
         Ok(branch)
     }
 
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// How many children there are; never 0.
     #[allow(clippy::len_without_is_empty, reason = "it never is")]
     pub fn len(&self) -> usize {
@@ -201,6 +205,21 @@ impl Branch {
     #[inline]
     pub fn child(&self, i: usize) -> u64 {
         u64_at(&self.bytes, HEADER_BYTES + i * ELEMENT_BYTES + 8)
+    }
+
+    /// Bytes of the page that are in use, if its elements lie close together.
+    pub(super) fn encoded_bytes(&self) -> usize {
+        HEADER_BYTES + (0..self.count).map(|i| ELEMENT_BYTES + self.key(i).len()).sum::<usize>()
+    }
+
+    /// The same keys with other children in some places: a copy of the page, which has yet to get its number.
+    pub(super) fn with_children(&self, children: &[(usize, u64)]) -> Vec<u8> {
+        let mut page = self.bytes.to_vec();
+        for (i, child) in children {
+            let at = HEADER_BYTES + i * ELEMENT_BYTES + 8;
+            page[at..at + 8].copy_from_slice(&child.to_le_bytes());
+        }
+        page
     }
 
     /// The child below which `key` stands, if anywhere.

@@ -9,17 +9,22 @@
 //! - the parts are written to pages from the freelist or from the file's end, the old pages are freed, and the branch
 //!   above, which now has new children, is the next draft.
 //!
+//! Most changes leave a branch its keys: each changed child is one page again and begins with the key that it had. Then
+//! nothing of this is needed for the branch, which is copied with the children's new numbers.
+//!
 //! Pages that no change touches stay where they are. A root branch with one child gives way to it. A bucket whose leaf
 //! takes a quarter of a page or less lies in its value in the tree above (inline).
 
+use super::draft::{Draft, is_inline, leaf_item, split};
 use super::file::File;
-use super::format::{PageKind, fault};
+use super::format::fault;
 use super::freelist::Freelist;
 use super::page::{self, Branch, BranchItem, Item, Leaf, LeafItem, Node};
 use super::tree::{DEPTH_MAX, Root};
 use crate::backend::BackendError;
 use bytes::Bytes;
 use std::mem;
+use std::ops::Range;
 
 /// A key's new value; `None`: it is deleted.
 pub(super) type Edit = (Bytes, Option<Bytes>);
@@ -33,13 +38,6 @@ impl Fill {
     pub(super) const DEFAULT: Fill = Fill(50);
     /// etcd's for what is only appended to.
     pub(super) const APPEND: Fill = Fill(90);
-}
-
-/// A page's elements in memory.
-#[derive(Debug)]
-enum Draft {
-    Leaf(Vec<LeafItem>),
-    Branch(Vec<BranchItem>),
 }
 
 /// A child of a branch that is being rewritten.
@@ -56,6 +54,10 @@ pub(super) struct Writer<'a> {
     pub(super) file: &'a mut File,
     pub(super) freelist: &'a mut Freelist,
     pub(super) txid: u64,
+    /// Pages that this transaction will probably need from here on.
+    pub(super) expected: u64,
+    /// Pages that were reserved for it.
+    pub(super) reserved: Range<u64>,
     /// What was written, in the order of writing.
     pub(super) written: Vec<(u64, Bytes)>,
 }
@@ -113,7 +115,7 @@ impl Writer<'_> {
                 let expected = format!("a leaf at most {DEPTH_MAX} levels below its root");
                 Err(self.file.error(id, fault(expected, "a branch")))
             }
-            Node::Branch(branch) => self.change_branch(branch, flags, edits, fill, depth).map(Draft::Branch),
+            Node::Branch(branch) => self.change_branch(branch, flags, edits, fill, depth),
         }
     }
 
@@ -145,9 +147,10 @@ impl Writer<'_> {
         mut edits: &[Edit],
         fill: Fill,
         depth: usize,
-    ) -> Result<Vec<BranchItem>, BackendError> {
-        let mut slots = Vec::with_capacity(branch.len());
-        for i in 0..branch.len() {
+    ) -> Result<Draft, BackendError> {
+        let mut changed = Vec::new();
+        while let Some((key, _)) = edits.first() {
+            let i = branch.search(key);
             let here = match i + 1 {
                 next if next < branch.len() => edits.partition_point(|(key, _)| &key[..] < branch.key(next)),
                 _ => edits.len(),
@@ -155,14 +158,21 @@ impl Writer<'_> {
             let (mine, rest) = edits.split_at(here);
             edits = rest;
             let child = branch.child(i);
-            if mine.is_empty() {
-                slots.push(Slot::Kept(BranchItem { key: branch.key_bytes(i), child }));
-                continue;
-            }
             let node = self.file.node(child)?;
-            slots.push(Slot::Draft(self.change(child, &node, flags, mine, fill, depth + 1)?));
+            changed.push((i, self.change(child, &node, flags, mine, fill, depth + 1)?));
             self.free(child, &node)?;
         }
+        if self.keeps_its_keys(branch, &changed) {
+            let spill = |(i, draft)| self.spill(draft, fill).iter().map(|item| (i, item.child)).collect::<Vec<_>>();
+            let children: Vec<(usize, u64)> = changed.into_iter().flat_map(spill).collect();
+            return Ok(Draft::SameKeys(branch.key_bytes(0), branch.with_children(&children)));
+        }
+        let mut changed = changed.into_iter().peekable();
+        let slot = |i| match changed.next_if(|(at, _)| *at == i) {
+            Some((_, draft)) => Slot::Draft(draft),
+            None => Slot::Kept(BranchItem { key: branch.key_bytes(i), child: branch.child(i) }),
+        };
+        let mut slots: Vec<Slot> = (0..branch.len()).map(slot).collect();
         self.rebalance(&mut slots)?;
         let mut items = Vec::with_capacity(slots.len() + 8);
         for slot in slots {
@@ -171,7 +181,16 @@ impl Writer<'_> {
                 Slot::Draft(draft) => items.append(&mut self.spill(draft, fill)),
             }
         }
-        Ok(items)
+        Ok(Draft::Branch(items))
+    }
+
+    /// Whether a branch of ordinary size has the same keys when these children were changed.
+    fn keeps_its_keys(&self, branch: &Branch, changed: &[(usize, Draft)]) -> bool {
+        let page_size = self.file.page_size;
+        branch.len() >= 2
+            && branch.bytes().len() == page_size
+            && branch.encoded_bytes() > page_size / 4
+            && changed.iter().all(|(i, draft)| draft.is_one_page_from(branch.key(*i), page_size))
     }
 
     /// Joins drafts that hold too little with a neighbour, and drops those that hold nothing.
@@ -197,17 +216,15 @@ impl Writer<'_> {
     /// Takes a child as a draft; one that was kept is read, and its page freed.
     fn draft(&mut self, slot: &mut Slot) -> Result<Draft, BackendError> {
         match mem::replace(slot, Slot::Draft(Draft::Leaf(Vec::new()))) {
+            Slot::Draft(Draft::SameKeys(_, page)) => {
+                let node = Node::written(page.into()).expect("invariant: a branch was copied");
+                Ok(Draft::of(&node))
+            }
             Slot::Draft(draft) => Ok(draft),
             Slot::Kept(item) => {
                 let node = self.file.node(item.child)?;
                 self.free(item.child, &node)?;
-                Ok(match &*node {
-                    Node::Leaf(leaf) => Draft::Leaf((0..leaf.len()).map(|i| leaf_item(leaf, i)).collect()),
-                    Node::Branch(branch) => {
-                        let item = |i| BranchItem { key: branch.key_bytes(i), child: branch.child(i) };
-                        Draft::Branch((0..branch.len()).map(item).collect())
-                    }
-                })
+                Ok(Draft::of(&node))
             }
         }
     }
@@ -222,6 +239,9 @@ impl Writer<'_> {
                 left.extend(right);
                 Ok(Draft::Branch(left))
             }
+            (Draft::SameKeys(..), _) | (_, Draft::SameKeys(..)) => {
+                panic!("invariant: drafts are joined by their elements")
+            }
             (Draft::Branch(branch), Draft::Leaf(_)) | (Draft::Leaf(_), Draft::Branch(branch)) => {
                 let child = branch.first().map_or(0, |item| item.child);
                 let expected = format!("leaves at one depth (the branch above page {child} has a leaf beside it)");
@@ -235,6 +255,12 @@ impl Writer<'_> {
         match draft {
             Draft::Leaf(items) => self.spill_items(&items, fill),
             Draft::Branch(items) => self.spill_items(&items, fill),
+            Draft::SameKeys(key, mut page) => {
+                let child = self.allocate(1);
+                page[..8].copy_from_slice(&child.to_le_bytes());
+                self.write(child, page);
+                vec![BranchItem { key, child }]
+            }
         }
     }
 
@@ -250,14 +276,30 @@ impl Writer<'_> {
         parts.map(write).collect()
     }
 
-    /// Takes pages, from the freelist or the file's end.
+    /// Takes pages: from those that are reserved, from the freelist, or from the file's end.
     pub(super) fn allocate(&mut self, pages: u64) -> u64 {
+        if self.reserved.end - self.reserved.start < pages {
+            self.give_back();
+            self.reserved = self.freelist.reserve(self.expected.max(pages));
+        }
+        self.expected = self.expected.saturating_sub(pages);
+        let rest = self.reserved.start + pages..self.reserved.end;
+        if rest.start <= rest.end {
+            let first = mem::replace(&mut self.reserved, rest).start;
+            self.freelist.was_born(self.txid, first);
+            return first;
+        }
         self.freelist.allocate(self.txid, pages).unwrap_or_else(|| {
             let end = self.file.high_water;
             self.file.high_water += pages;
             self.freelist.was_born(self.txid, end);
             end
         })
+    }
+
+    /// What was reserved and is left is free again.
+    pub(super) fn give_back(&mut self) {
+        self.freelist.give_back(mem::replace(&mut self.reserved, 0..0));
     }
 
     /// Gives page `id` its content.
@@ -281,50 +323,4 @@ impl Writer<'_> {
         self.freelist.free(self.txid, first, pages);
         Ok(())
     }
-}
-
-impl Draft {
-    fn is_empty(&self) -> bool {
-        match self {
-            Draft::Leaf(items) => items.is_empty(),
-            Draft::Branch(items) => items.is_empty(),
-        }
-    }
-
-    fn is_underfull(&self, page_size: usize) -> bool {
-        match self {
-            Draft::Leaf(items) => page::encoded_bytes(items) <= page_size / 4,
-            Draft::Branch(items) => items.len() < 2 || page::encoded_bytes(items) <= page_size / 4,
-        }
-    }
-}
-
-fn leaf_item(leaf: &Leaf, i: usize) -> LeafItem {
-    LeafItem { flags: leaf.flags(i), key: leaf.key_bytes(i), value: leaf.value(i) }
-}
-
-fn is_inline(items: &[LeafItem], inline_max: usize) -> bool {
-    page::encoded_bytes(items) <= inline_max && items.iter().all(|item| item.flags == 0)
-}
-
-/// Cuts elements into pages. A branch keeps at least two children a page, a leaf one element; an element that is longer
-/// than a page makes its page overflow.
-pub(super) fn split<I: Item>(items: &[I], page_size: usize, fill: Fill) -> Vec<&[I]> {
-    let least = if I::KIND == PageKind::Branch { 2 } else { 1 };
-    let threshold = page_size * fill.0 / 100;
-    let (mut rest, mut bytes) = (items, page::encoded_bytes(items));
-    let mut parts = Vec::with_capacity(bytes / threshold + 1);
-    while bytes > page_size && rest.len() >= 2 * least {
-        let (mut count, mut size) = (0, page::encoded_bytes::<I>(&[]));
-        while count < rest.len() - least && (count < least || size + rest[count].bytes() <= threshold) {
-            size += rest[count].bytes();
-            count += 1;
-        }
-        let (part, others) = rest.split_at(count);
-        parts.push(part);
-        rest = others;
-        bytes -= part.iter().map(Item::bytes).sum::<usize>();
-    }
-    parts.push(rest);
-    parts
 }
