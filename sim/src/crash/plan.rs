@@ -7,8 +7,8 @@
 use super::donor::{Donor, value};
 use super::leader::Leader;
 use super::{Operation, Options};
-use crate::world::process::peer;
 use crate::world::random::Stream;
+use crate::world::settings::peer;
 use seedbed::member::{Config, Peer};
 use seedbed::pb::ids;
 use seedbed::raft::Message;

@@ -48,7 +48,7 @@ pub(super) fn rows(scenario: &Scenario, seed: u64, outcome: &Outcome, full: bool
         full,
         plan: plan::expand(scenario, seed),
         resolved: outcome.plan.iter().map(|resolved| (resolved.number, resolved)).collect(),
-        names: (1..=scenario.cluster.members).map(|n| (crate::world::process::peer(n).id, n - 1)).collect(),
+        names: (1..=scenario.cluster.members).map(|n| (crate::world::settings::peer(n).id, n - 1)).collect(),
         members: vec![MemberState::default(); members],
         compacted: 0,
         rows: Vec::new(),

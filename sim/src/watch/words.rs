@@ -1,8 +1,8 @@
 //! What happens inside a member, in a few words.
 
 use crate::story::words::{counted, length, listed, member};
-use crate::world::process::peer;
 use crate::world::record::NodeIndex;
+use crate::world::settings::peer;
 use seedbed::member::TraceEvent;
 use seedbed::raft::{CampaignCause, NodeId, RaftEvent, RefuseCause, Role, StepDownCause};
 use std::collections::BTreeMap;

@@ -35,6 +35,7 @@ pub(crate) mod process;
 pub mod random;
 pub mod record;
 mod requests;
+pub(crate) mod settings;
 pub mod tasks;
 mod workload;
 
@@ -298,9 +299,9 @@ impl World {
             current: 0,
             records: Records::new((scenario.duration / RECORD_EVERY) as usize),
             digest: Digest::perturbed(options.perturb),
-            nodes: process::nodes(&scenario, seed),
+            nodes: settings::nodes(&scenario, seed),
             by_id: BTreeMap::new(),
-            costs: process::costs(&scenario),
+            costs: settings::costs(&scenario),
             network: Network::new(scenario.network.clone(), members, network),
             client_network: Stream::new(seed, "network/clients"),
             tasks: Tasks::new(),
