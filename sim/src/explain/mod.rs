@@ -52,7 +52,9 @@ impl<'a> Explainer<'a> {
     /// The chain of a change, from its root to the election. `since` is when the old leader was elected.
     pub(crate) fn explain(&self, change: &LeaderChange, since: Nanos) -> Vec<CauseStep> {
         let mut steps = Vec::new();
-        match self.campaign_of(change.record) {
+        // A vote that waited for a save with another origin (a restart's repair) leads back to that: then the candidate's
+        // latest campaign is the one.
+        match self.campaign_of(change.record).or_else(|| self.rival(change.to, change.at)) {
             Some(campaign) if campaign.cause == CampaignCause::Transfer => self.transfer(change, campaign, &mut steps),
             Some(campaign) => self.timeout(change, campaign, since, &mut steps),
             None => {}
