@@ -26,6 +26,9 @@ fn disk(file: &str, bytes: Vec<u8>) -> SharedMemDisk {
     SharedMemDisk::new(disk)
 }
 
+/// What is done with an opened file, up to its first error.
+type Use = fn(&SharedMemDisk, Bolt) -> Result<(), MvccError>;
+
 /// A database file: read, looked at, then used by a store and by somebody who knows nothing of revisions.
 pub(crate) fn db(data: &[u8]) {
     for bytes in [data.to_vec(), with_sums(data)] {
@@ -33,8 +36,7 @@ pub(crate) fn db(data: &[u8]) {
         for freelist in [FreelistKind::Array, FreelistKind::Hashmap] {
             let sync_freelist = freelist == FreelistKind::Array;
             let config = BoltConfig { page_size: 512, freelist, sync_freelist, ..BoltConfig::default() };
-            let uses: [fn(&SharedMemDisk, Bolt) -> Result<(), MvccError>; 2] = [serve, rewrite];
-            for go_on in uses {
+            for go_on in [serve, rewrite] as [Use; 2] {
                 let disk = disk(DB, bytes.clone());
                 if let Ok(bolt) = Bolt::open(disk.reader(), DB.into(), config) {
                     let _ = go_on(&disk, bolt);

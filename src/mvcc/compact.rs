@@ -97,7 +97,7 @@ impl Store {
         let batch = self.config.compaction_batch.max(1);
         let (index, from) = (&mut self.index, compaction.next.to_bytes());
         let (mut seen, mut doomed) = (0, Vec::new());
-        let mut look_at = |key: &[u8], value: &Bytes| -> Result<bool, BackendError> {
+        let look_at = |key: &[u8], value: &Bytes| -> Result<bool, BackendError> {
             let (at, tombstone) = record::known_revision(key)?;
             if at.main > compaction.revision {
                 return Ok(false);
@@ -113,7 +113,7 @@ impl Store {
             seen += 1;
             Ok(seen < batch)
         };
-        record::visit(&*self.engine, &from, &mut look_at)?;
+        record::visit(&*self.engine, &from, look_at)?;
         // A full batch may have been the last one: the next slice finds nothing and says so.
         let done =
             (seen < batch).then(|| Compacted { revision: compaction.revision, hash: compaction.hash.unwrap_or(SEED) });

@@ -66,7 +66,7 @@ impl HashJob {
         }
         let from = self.next.to_bytes();
         let mut seen = 0;
-        record::visit(&*store.engine, &from, &mut |key, value| {
+        record::visit(&*store.engine, &from, |key, value| {
             let (at, _) = record::known_revision(key)?;
             if at.main > self.revision {
                 return Ok(false);

@@ -37,7 +37,7 @@ fn changed(key: &[u8], expected: &str) -> BackendError {
 pub(super) fn visit(
     engine: &dyn Engine,
     from: &[u8],
-    look_at: &mut dyn FnMut(&[u8], &Bytes) -> Result<bool, BackendError>,
+    mut look_at: impl FnMut(&[u8], &Bytes) -> Result<bool, BackendError>,
 ) -> Result<(), BackendError> {
     let mut result = Ok(());
     engine.range(Bucket::Key, from, None, &mut |key, value| {
