@@ -4,11 +4,15 @@
 mod bodies;
 mod bolt_rig;
 
-use bolt_rig::{Random, Rig, configs, view};
+use bolt_rig::{DB, Random, Rig, configs, view};
 use bytes::Bytes;
 use seedbed::backend::Bucket;
+use seedbed::backend::bolt::Bolt;
+use seedbed::cluster::{Cluster, Member, v2store};
 use seedbed::disk::{DiskRead as _, OpSink};
-use seedbed::disk_mem::MemDisk;
+use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::mvcc::{Applied, Store, StoreConfig};
+use seedbed::pb::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use seedbed::raft::{Entry, EntryKind, HardState, SnapshotMeta};
 use seedbed::snap;
 use seedbed::wal::{Wal, WalConfig};
@@ -57,6 +61,40 @@ fn engine_operations() {
     run("engine", bodies::engine);
 }
 
+/// The file of a store with puts, tombstones and a compaction that was cut off.
+fn store() -> Vec<u8> {
+    let disk = SharedMemDisk::new(MemDisk::new());
+    let (mut ops, mut id) = (Vec::new(), 0);
+    let bolt = Bolt::create(disk.reader(), DB.into(), configs(512)[0], &mut OpSink::new(&mut ops, &mut id));
+    let mut store = Store::new(Box::new(bolt), StoreConfig { compaction_batch: 3, ..StoreConfig::default() });
+    for n in 0..14u8 {
+        let mut txn = store.write(Applied { index: u64::from(n) + 1, term: 1 }).unwrap();
+        let key = Bytes::from(vec![b'a' + n % 4]);
+        if n % 5 == 4 {
+            txn.delete_range(&DeleteRangeRequest { key, ..Default::default() }).unwrap();
+        } else {
+            txn.put(&PutRequest { key, value: vec![n; 40].into(), ..Default::default() }).unwrap();
+        }
+        if n == 9 {
+            txn.compact(6).unwrap();
+        }
+        txn.commit();
+    }
+    store.compact_slice().unwrap();
+    for _ in 0..2 {
+        while !ops.is_empty() {
+            for op in std::mem::take(&mut ops) {
+                let done = disk.get().apply(&op);
+                store.engine_mut().op_done(done.id, &mut OpSink::new(&mut ops, &mut id)).unwrap();
+            }
+        }
+        store.engine_mut().commit_batch(&mut OpSink::new(&mut ops, &mut id)).unwrap();
+    }
+    let bytes = disk.get().file(DB).unwrap().to_vec();
+    let used = view(bytes.clone()).unwrap().meta().high_water as usize * 512;
+    bytes[..used].to_vec()
+}
+
 #[test]
 #[ignore = "writes the seeds of fuzz/corpus anew"]
 fn write_seeds() {
@@ -79,6 +117,7 @@ fn write_seeds() {
         let used = view(bytes.clone()).unwrap().meta().high_water as usize * 512;
         write("db", name, &bytes[..used]);
     }
+    write("db", "store", &store());
     let (mut disk, mut ops, mut id) = (MemDisk::new(), Vec::new(), 0);
     let config = WalConfig { dir: "member/wal".into(), segment_bytes: 4096 };
     let (mut wal, _) = Wal::create(config, b"\x08\x01\x10\x02", &mut OpSink::new(&mut ops, &mut id));
@@ -98,6 +137,9 @@ fn write_seeds() {
     let file = disk.read_all(&snap::file_name(&meta)).unwrap();
     write("snap", "whole", &file);
     write("snap", "cut", &file[..file.len() - 1]);
+    let mut cluster = Cluster::default();
+    cluster.members.insert(7, Member { id: 7, name: "a".into(), ..Default::default() });
+    write("snap", "members", &v2store::encode(&cluster));
     let mut random = Random(3);
     for settings in 0..8u8 {
         let operations = (0..600).map(|_| random.below(256) as u8);

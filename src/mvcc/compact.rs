@@ -22,11 +22,10 @@
 //! Left out: pausing between slices and deciding when to compact, which are the member's.
 
 use super::hash::{self, SEED};
-use super::{BackendError, Bucket, KeyValue, MvccError, Revision, Store, WriteTxn};
+use super::{BackendError, Bucket, MvccError, Revision, Store, WriteTxn, record};
 use crate::bug::Bug;
 use crate::pb::etcdserverpb::CompactionResponse;
 use bytes::Bytes;
-use prost::Message as _;
 
 /// The revision up to which history was promised away, as a 17-byte revision.
 pub(super) const SCHEDULED: &[u8] = b"scheduledCompactRev";
@@ -96,15 +95,15 @@ impl Store {
     pub fn compact_slice(&mut self) -> Result<Option<Compacted>, BackendError> {
         let Some(compaction) = self.compactions.front_mut() else { return Ok(None) };
         let batch = self.config.compaction_batch.max(1);
-        let index = &mut self.index;
+        let (index, from) = (&mut self.index, compaction.next.to_bytes());
         let (mut seen, mut doomed) = (0, Vec::new());
-        self.engine.range(Bucket::Key, &compaction.next.to_bytes(), None, &mut |key, value| {
-            let (at, tombstone) = Revision::decode(key).expect("invariant: the store's own records are revisions");
+        let look_at = |key: &[u8], value: &Bytes| -> Result<bool, BackendError> {
+            let (at, tombstone) = record::known_revision(key)?;
             if at.main > compaction.revision {
-                return false;
+                return Ok(false);
             }
             compaction.next = Revision { sub: at.sub + 1, ..at };
-            let kv = KeyValue::decode(value.clone()).expect("invariant: the store's own records decode");
+            let kv = record::known_value(key, Some(value.clone()))?;
             if index.compact(&kv.key, compaction.revision) != Some(at) {
                 compaction.hash.get_or_insert(SEED);
                 doomed.push(at.encode(tombstone));
@@ -112,8 +111,9 @@ impl Store {
                 *hash = hash::append(*hash, key, value);
             }
             seen += 1;
-            seen < batch
-        })?;
+            Ok(seen < batch)
+        };
+        record::visit(&*self.engine, &from, look_at)?;
         // A full batch may have been the last one: the next slice finds nothing and says so.
         let done =
             (seen < batch).then(|| Compacted { revision: compaction.revision, hash: compaction.hash.unwrap_or(SEED) });

@@ -9,9 +9,8 @@
 //! A hash reads every record, so it runs in steps. What is written between them has later revisions and does not matter;
 //! a compaction that is scheduled between them does, and the job begins again.
 
-use super::{Bucket, KeyValue, MvccError, Revision, Store};
+use super::{BackendError, MvccError, Revision, Store, record};
 use bytes::Bytes;
-use prost::Message as _;
 
 /// The hash of no record: CRC-32C of `key`, the bucket's name.
 pub(super) const SEED: u32 = 0x40a4_756d;
@@ -67,28 +66,28 @@ impl HashJob {
         }
         let from = self.next.to_bytes();
         let mut seen = 0;
-        store.engine.range(Bucket::Key, &from, None, &mut |key, value| {
-            let (at, _) = Revision::decode(key).expect("invariant: the store's own records are revisions");
+        record::visit(&*store.engine, &from, |key, value| {
+            let (at, _) = record::known_revision(key)?;
             if at.main > self.revision {
-                return false;
+                return Ok(false);
             }
             self.next = Revision { sub: at.sub + 1, ..at };
-            if self.counts(store, at, value) {
+            if self.counts(store, at, key, value)? {
                 self.hash = append(self.hash, key, value);
             }
             seen += 1;
-            seen < max_records.max(1)
+            Ok(seen < max_records.max(1))
         })?;
         let done = seen < max_records.max(1);
         let compact_revision = self.compacted.unwrap_or(-1);
         Ok(done.then_some(HashKv { hash: self.hash, compact_revision, revision: self.revision }))
     }
 
-    fn counts(&self, store: &Store, at: Revision, value: &Bytes) -> bool {
-        let Some(compacted) = self.compacted.filter(|&compacted| at.main <= compacted) else { return true };
-        let kv = KeyValue::decode(value.clone()).expect("invariant: the store's own records decode");
+    fn counts(&self, store: &Store, at: Revision, key: &[u8], value: &Bytes) -> Result<bool, BackendError> {
+        let Some(compacted) = self.compacted.filter(|&compacted| at.main <= compacted) else { return Ok(true) };
+        let kv = record::known_value(key, Some(value.clone()))?;
         let seen_at = if self.deserted { compacted } else { self.revision };
-        store.index.get(&kv.key, seen_at).is_some_and(|newest| newest.at == at)
+        Ok(store.index.get(&kv.key, seen_at).is_some_and(|newest| newest.at == at))
     }
 }
 
@@ -104,6 +103,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Bucket;
 
     #[test]
     fn the_seed_is_the_hash_of_the_buckets_name() {

@@ -14,7 +14,7 @@
 //!
 //! The index is rebuilt from the engine at start; nothing but the engine's pairs has to survive.
 //!
-//! `key_index` and `index` say when keys changed, `read` and `write` serve requests, `compact` forgets, `restore` begins
+//! `key_index` and `index` say when keys changed, `read` and `write` serve requests from `record`s, `compact` forgets, `restore` begins
 //! again from an engine's records, `hash` compares members.
 //!
 //! Left out here: watch and leases, which have chapters (and files) of their own.
@@ -24,6 +24,7 @@ mod hash;
 mod index;
 mod key_index;
 mod read;
+mod record;
 mod restore;
 mod revision;
 mod write;

@@ -1,9 +1,8 @@
 //! Reading: ranges at a revision.
 
-use super::{BackendError, Bucket, KeyValue, MvccError, Revision, Store};
+use super::{BackendError, Bucket, KeyValue, MvccError, Revision, Store, record};
 use crate::pb::etcdserverpb::{RangeRequest, RangeResponse, SortOrder, SortTarget};
 use bytes::Bytes;
-use prost::Message as _;
 
 /// The interval that a request's `key` and `range_end` mean: one key if `range_end` is empty, everything from `key` on
 /// if it is a zero byte, else `[key, range_end)`.
@@ -94,9 +93,8 @@ impl Store {
 
     /// The record of a live change.
     pub(super) fn load(&self, at: Revision) -> Result<KeyValue, BackendError> {
-        let value = self.engine.get(Bucket::Key, &at.to_bytes())?;
-        let value = value.expect("invariant: each indexed change has its record");
-        Ok(KeyValue::decode(value).expect("invariant: the store's own records decode"))
+        let key = at.to_bytes();
+        record::known_value(&key, self.engine.get(Bucket::Key, &key)?)
     }
 }
 

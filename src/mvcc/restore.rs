@@ -10,6 +10,7 @@
 
 use super::compact::{FINISHED, Marks, SCHEDULED};
 use super::key_index::Change;
+use super::record::{self, UNBELIEVABLE, hex};
 use super::{
     Applied, Bucket, CONSISTENT_INDEX, Engine, Index, KeyValue, RestoreError, Revision, Store, StoreConfig, TERM,
 };
@@ -106,10 +107,9 @@ impl Store {
 fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) -> Result<(), RestoreError> {
     let broken = |expected| RestoreError::Record { key: hex(key), expected };
     let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
-    let (at, tombstone) = Revision::decode(key).ok_or_else(|| broken(revision))?;
-    if !(1..i64::MAX).contains(&at.main) || !(0..i64::MAX).contains(&at.sub) {
-        return Err(broken("a revision from (1,0) on that leaves room for another"));
-    }
+    Revision::decode(key).ok_or_else(|| broken(revision))?;
+    let room = "a revision from (1,0) on that leaves room for others";
+    let (at, tombstone) = record::revision(key).ok_or_else(|| broken(room))?;
     if at <= *last {
         return Err(broken("a revision that no other record has"));
     }
@@ -121,8 +121,8 @@ fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) ->
     if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
         return Err(broken("a key/value modified at the record's own revision and created no later"));
     }
-    if !(1..i64::MAX).contains(&kv.version) {
-        return Err(broken("a version from 1 on that leaves room for another"));
+    if !(1..UNBELIEVABLE).contains(&kv.version) {
+        return Err(broken("a version from 1 on that leaves room for others"));
     }
     let change = Change { at, create_revision: kv.create_revision, version: kv.version };
     index.update(&kv.key, |key_index| key_index.restore(change)).map_err(broken)
@@ -140,9 +140,9 @@ fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError>
 }
 
 fn revision(engine: &dyn Engine, mark: &'static [u8]) -> Result<Option<i64>, RestoreError> {
-    read(engine, mark, "a revision of 17 bytes that leaves room for another", |bytes| {
+    read(engine, mark, "a revision of 17 bytes that leaves room for others", |bytes| {
         let (at, tombstone) = Revision::decode(bytes)?;
-        (!tombstone && (0..i64::MAX).contains(&at.main)).then_some(at.main)
+        (!tombstone && (0..UNBELIEVABLE).contains(&at.main)).then_some(at.main)
     })
 }
 
@@ -155,8 +155,4 @@ fn read<T>(
     let Some(bytes) = engine.get(Bucket::Meta, mark)? else { return Ok(None) };
     let mark = std::str::from_utf8(mark).expect("invariant: marks have plain names");
     decode(&bytes).map(Some).ok_or_else(|| RestoreError::Mark { mark, expected, found: hex(&bytes) })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

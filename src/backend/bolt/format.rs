@@ -31,6 +31,9 @@ pub const NO_FREELIST: u64 = u64::MAX;
 /// The flag of a leaf's element whose value is a bucket.
 pub(super) const BUCKET_FLAG: u32 = 1;
 
+/// The last transaction that is believed: no file counts so far, and the next ones must have room.
+const TXID_MAX: u64 = u64::MAX / 2;
+
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
 
@@ -176,6 +179,9 @@ impl Meta {
         if self.freelist != NO_FREELIST && (self.freelist < 2 || self.freelist >= self.high_water) {
             return Err(fault(format!("a freelist page from 2 to below {}", self.high_water), self.freelist));
         }
+        if self.txid > TXID_MAX {
+            return Err(fault(format!("a transaction up to {TXID_MAX}"), self.txid));
+        }
         Ok(())
     }
 
@@ -318,6 +324,7 @@ mod tests {
             Meta { root: 1, ..meta() },
             Meta { root: 4, ..meta() },
             Meta { freelist: 9, ..meta() },
+            Meta { txid: u64::MAX, ..meta() },
         ] {
             let mut page = Meta { page_size: 4096, ..wrong }.encode();
             page[24..28].copy_from_slice(&wrong.page_size.to_le_bytes());

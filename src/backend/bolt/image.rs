@@ -31,7 +31,26 @@ impl Bolt {
 impl Meta {
     /// The same tree for meta page 0 or 1: on the page that is not this transaction's stands the one before.
     fn for_page(&self, id: u64) -> Meta {
-        let before = u64::from(self.page_id() != id);
-        Meta { txid: self.txid - before, ..*self }
+        match self.txid.checked_sub(u64::from(self.page_id() != id)) {
+            Some(txid) => Meta { txid, ..*self },
+            // Before a file's first transaction is none. The same tree as the one after it is as good.
+            None => Meta { txid: 1, ..*self },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_metas_name_the_tree_and_the_newer_one_stands_on_its_page() {
+        for txid in [0, 1, 2, 9] {
+            let meta = Meta { page_size: 512, root: 3, sequence: 0, freelist: 2, high_water: 4, txid };
+            let [first, second] = [0, 1].map(|id| meta.for_page(id));
+            assert_eq!([first.page_id(), second.page_id()], [0, 1], "{txid}");
+            assert_eq!(first.txid.abs_diff(second.txid), 1);
+            assert_eq!(Meta { txid, ..first }, meta);
+        }
     }
 }
