@@ -14,9 +14,12 @@ use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+/// A pair's values, each with the transaction that set it; `None`: removed.
+type Versions = Vec<(u64, Option<Bytes>)>;
+
 /// The values of every key: each with the transaction that wrote it.
 #[derive(Default)]
-struct Model(BTreeMap<(Bucket, Bytes), Vec<(u64, Option<Bytes>)>>);
+struct Model(BTreeMap<(Bucket, Bytes), Versions>);
 
 impl Model {
     fn write(&mut self, txid: u64, bucket: Bucket, key: &Bytes, value: Option<Bytes>) {

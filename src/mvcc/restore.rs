@@ -130,7 +130,7 @@ fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) ->
 
 /// Whether a record is the tombstone of a key that the index does not know.
 fn ends_nothing(index: &Index, key: &[u8], value: &Bytes) -> bool {
-    let is_tombstone = Revision::decode(key).is_some_and(|(_, is_tombstone)| is_tombstone);
+    let is_tombstone = record::revision(key).is_some_and(|(_, is_tombstone)| is_tombstone);
     is_tombstone && KeyValue::decode(value.clone()).is_ok_and(|kv| !index.contains(&kv.key))
 }
 

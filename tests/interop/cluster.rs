@@ -209,8 +209,11 @@ fn start() -> Now {
     Now { mono: 0, wall: 1_700_000_000_000 * MILLISECOND }
 }
 
-/// Key, value, create and mod revision and version of everything that lives at a revision.
-pub(crate) fn keys_at(store: &Store, revision: i64) -> Vec<(Vec<u8>, Vec<u8>, i64, i64, i64)> {
+/// Key, value, create and mod revision, version.
+pub(crate) type Row = (Vec<u8>, Vec<u8>, i64, i64, i64);
+
+/// Everything that lives at a revision.
+pub(crate) fn keys_at(store: &Store, revision: i64) -> Vec<Row> {
     let all = RangeRequest { key: "\0".into(), range_end: "\0".into(), revision, ..RangeRequest::default() };
     let response = store.range(&all).expect("a readable revision");
     let row = |kv: seedbed::pb::mvccpb::KeyValue| {

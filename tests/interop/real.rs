@@ -1,6 +1,6 @@
 //! Debian's etcd and etcdctl as child processes.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Row};
 use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
@@ -173,8 +173,8 @@ impl Etcd {
         self.ask(&["get", "none"])["header"]["revision"].as_i64().expect("a revision")
     }
 
-    /// Key, value, create and mod revision and version of everything that lives at a revision.
-    pub(crate) fn keys_at(&self, revision: i64) -> Vec<(Vec<u8>, Vec<u8>, i64, i64, i64)> {
+    /// Everything that lives at a revision.
+    pub(crate) fn keys_at(&self, revision: i64) -> Vec<Row> {
         let answer = self.ask(&["get", "", "--prefix", "--rev", &revision.to_string()]);
         let bytes = |value: &Value| base64(value.as_str().unwrap_or_default());
         let number = |value: &Value| value.as_i64().unwrap_or_default();

@@ -1,7 +1,9 @@
 //! Compaction: what it refuses, what it keeps, and that an interruption does not show.
 
 use super::*;
-use seedbed::bug::{Bug, BugSet};
+#[cfg(feature = "bugs")]
+use seedbed::bug::Bug;
+use seedbed::bug::BugSet;
 use seedbed::mvcc::{MvccError, Revision};
 use seedbed::pb::etcdserverpb::{RequestOp, TxnRequest, request_op};
 

@@ -1,7 +1,7 @@
 //! Plots of a scenario's arms: an SVG to look at, and a CSV file with the same figures.
 //!
 //! A [`Plot`] is plain data: two axes in whole units (nanoseconds, bytes, counts), lines with a point a figure, and marks
-//! where an operator did something. [`kinds`] makes plots of what the world saw of databases, [`svg`] draws them, [`csv`]
+//! where an operator did something. [`kinds`] makes plots of what the world saw of databases, [`mod@svg`] draws them, [`mod@csv`]
 //! writes them down. All of it counts in whole numbers, so the files of a seed are the same on every machine.
 //!
 //! Left out: logarithmic axes, bars, and anything that moves.
