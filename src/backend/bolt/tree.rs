@@ -186,6 +186,12 @@ impl<'a> Cursor<'a> {
             self.path.truncate(level + 1);
             self.path[level].1 += 1;
             let last = (!self.leaf.is_empty()).then(|| self.leaf.key_bytes(self.leaf.len() - 1));
+            let (branch, next) = &self.path[level];
+            // A search for such a key would go to the next child and not find it.
+            if last.as_ref().is_some_and(|last| branch.key(*next) <= &last[..]) {
+                let fault = fault("keys less than that of the next child in the page above", "one that is not");
+                return Err(self.file.error(self.page, fault));
+            }
             if !self.down()? {
                 return Ok(());
             }
