@@ -95,12 +95,17 @@ fn store() -> Vec<u8> {
     bytes[..used].to_vec()
 }
 
+/// The seeds are made by this build's own code, byte by byte. With `SEEDBED_BLESS` set they are written anew.
 #[test]
-#[ignore = "writes the seeds of fuzz/corpus anew"]
-fn write_seeds() {
+fn the_committed_seeds_are_what_this_build_writes() {
     let write = |target: &str, name: &str, data: &[u8]| {
-        fs::create_dir_all(corpus(target)).unwrap();
-        fs::write(corpus(target).join(name), data).unwrap();
+        let file = corpus(target).join(name);
+        if std::env::var_os("SEEDBED_BLESS").is_some() {
+            fs::create_dir_all(corpus(target)).unwrap();
+            fs::write(&file, data).unwrap();
+        }
+        let committed = fs::read(&file).unwrap_or_default();
+        assert!(committed == data, "{}: rewrite with SEEDBED_BLESS=1 and say in the commit why", file.display());
     };
     for (config, name) in configs(512).into_iter().zip(["array", "array-synced", "hashmap", "hashmap-synced"]) {
         let mut rig = Rig::new(config);
