@@ -56,9 +56,7 @@ impl Restoring {
         let (mut seen, mut result) = (0, Ok(()));
         let start = std::mem::take(from);
         store.engine.range(Bucket::Key, &start, None, &mut |key, value| {
-            if !(clobbers && ends_nothing(index, key, value)) {
-                result = restore(index, last, key, value);
-            }
+            result = restore(index, last, key, value, clobbers);
             seen += 1;
             if seen == chunk {
                 // The least key after this one.
@@ -104,7 +102,13 @@ impl Store {
     }
 }
 
-fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) -> Result<(), RestoreError> {
+fn restore(
+    index: &mut Index,
+    last: &mut Revision,
+    key: &[u8],
+    value: &Bytes,
+    clobbers: bool,
+) -> Result<(), RestoreError> {
     let broken = |expected| RestoreError::Record { key: hex(key), expected };
     let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
     Revision::decode(key).ok_or_else(|| broken(revision))?;
@@ -116,6 +120,9 @@ fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) ->
     *last = at;
     let kv = KeyValue::decode(value.clone()).map_err(|_| broken("an mvccpb.KeyValue"))?;
     if tombstone {
+        if clobbers && !index.contains(&kv.key) {
+            return Ok(());
+        }
         return index.update(&kv.key, |key_index| key_index.restore_tombstone(at)).map_err(broken);
     }
     if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
@@ -126,12 +133,6 @@ fn restore(index: &mut Index, last: &mut Revision, key: &[u8], value: &Bytes) ->
     }
     let change = Change { at, create_revision: kv.create_revision, version: kv.version };
     index.update(&kv.key, |key_index| key_index.restore(change)).map_err(broken)
-}
-
-/// Whether a record is the tombstone of a key that the index does not know.
-fn ends_nothing(index: &Index, key: &[u8], value: &Bytes) -> bool {
-    let is_tombstone = record::revision(key).is_some_and(|(_, is_tombstone)| is_tombstone);
-    is_tombstone && KeyValue::decode(value.clone()).is_ok_and(|kv| !index.contains(&kv.key))
 }
 
 fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError> {
