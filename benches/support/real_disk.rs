@@ -78,7 +78,7 @@ impl RealDisk {
             Action::Write { offset, data } => {
                 self.file(&op.file)?.write_all_at(data, *offset)?;
             }
-            Action::Truncate { len } => self.file(&op.file)?.set_len(*len)?,
+            Action::Truncate { len } => resize(&*self.file(&op.file)?, *len)?,
             Action::Sync if self.syncs => self.file(&op.file)?.sync_data()?,
             Action::SyncDir if self.syncs => File::open(path)?.sync_all()?,
             Action::Sync | Action::SyncDir => {}
@@ -155,6 +155,22 @@ impl Drop for RealDisk {
         // A bench that cannot tidy up has still measured: the folder lies in the target folder.
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+/// A longer file gets real blocks, written as zeros. A sync behind a write into a hole has to make the block's place
+/// durable too: with the file system's journal that is a second wait.
+fn resize(file: &File, len: u64) -> io::Result<()> {
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut end = file.metadata()?.len();
+    if len <= end {
+        return file.set_len(len);
+    }
+    while end < len {
+        let n = ZEROS.len().min((len - end) as usize);
+        file.write_all_at(&ZEROS[..n], end)?;
+        end += n as u64;
+    }
+    Ok(())
 }
 
 fn disk_error(file: &str, error: &io::Error) -> DiskError {
