@@ -83,7 +83,13 @@ impl Both {
         }
         let all: Duration = bolt.iter().sum();
         let disk = (self.disk.busy.get() - before).as_secs_f64() / all.as_secs_f64();
-        println!("bolt, batches of {batch}: {:.0} % of the time in writes and syncs", disk * 100.0);
+        let mean = |times: &[Duration]| micros(times.iter().sum::<Duration>()) / (times.len() as u64 * batch) as f64;
+        println!(
+            "batches of {batch}, mean: bolt {:.2} µs/put ({:.0} % of it in writes and syncs), redb {:.2} µs/put",
+            mean(&bolt),
+            disk * 100.0,
+            mean(&redb)
+        );
         [median(bolt), median(redb)]
     }
 }

@@ -6,6 +6,7 @@ use super::file::File;
 use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, freelist_pages};
 use super::freelist::Freelist;
 use super::open::Creation;
+use super::overlay::Overlay;
 use super::page::BucketHead;
 use super::totals::Totals;
 use super::tree::{self, BucketRef, Cursor, Root};
@@ -13,14 +14,10 @@ use super::write::{Edit, Fill, Writer};
 use crate::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image, Stats};
 use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::mem;
 use std::ops::Bound;
-
-/// Written since the last commit; `None`: deleted.
-type Overlay = BTreeMap<Bytes, Option<Bytes>>;
 
 /// See the module above.
 #[derive(Debug)]
@@ -45,14 +42,12 @@ pub struct Bolt {
     pub(super) creation: Option<Creation>,
     commit: Option<Commit>,
     defrag: Option<Defrag>,
-    overlay: [Overlay; Bucket::ALL.len()],
-    batched: u64,
-    overlay_bytes: u64,
+    overlay: Overlay,
     in_transaction: bool,
-    /// Over all pairs, the overlay's included. Unknown until somebody asks or a scan tells.
+    /// Over all pairs, but for what the overlay has not counted. Unknown until somebody asks or a scan tells.
     pub(super) totals: Cell<Option<Totals>>,
-    /// A key that no pair of the bucket is above; `None`: not known, or the bucket is empty.
-    greatest: [Option<Bytes>; Bucket::ALL.len()],
+    /// The last key of each bucket's tree, once it was looked for.
+    last_keys: [OnceCell<Option<Bytes>>; Bucket::ALL.len()],
 }
 
 impl Bolt {
@@ -78,19 +73,19 @@ impl Bolt {
             creation: None,
             commit: None,
             defrag: None,
-            overlay: Default::default(),
-            batched: 0,
-            overlay_bytes: 0,
+            overlay: Overlay::default(),
             in_transaction: false,
             totals: Cell::new(None),
-            greatest: Default::default(),
+            last_keys: Default::default(),
         }
     }
 
     /// Finds the totals by a scan, if they are not known. A damaged page is an error for whoever reads it next, too.
     fn totals(&self) -> Result<Totals, BackendError> {
-        if let Some(totals) = self.totals.get() {
-            return Ok(totals);
+        if let Some(mut totals) = self.totals.get() {
+            let counted = self.overlay.count(&mut totals, |bucket, key| self.old_value(bucket, key));
+            self.totals.set(Some(totals));
+            return counted.map(|()| totals);
         }
         let mut totals = Totals::default();
         for bucket in Bucket::ALL {
@@ -99,38 +94,29 @@ impl Bolt {
                 true
             })?;
         }
+        self.overlay.set_counted(true);
         self.totals.set(Some(totals));
         Ok(totals)
     }
 
-    /// Keeps the totals right over a write. Where they are not known, nothing is read for them.
-    fn account(&mut self, bucket: Bucket, key: &Bytes, value: Option<&Bytes>) -> Result<(), BackendError> {
-        let Some(mut totals) = self.totals.get() else { return Ok(()) };
-        let n = bucket as usize;
-        if self.greatest[n].is_none() {
-            let written = self.overlay[n].last_key_value().map(|(key, _)| key.clone());
-            self.greatest[n] = written.max(tree::last_key(&self.file, &self.buckets[n].root)?);
-        }
-        if self.greatest[n].as_ref().is_none_or(|greatest| key > greatest) {
-            // A new last key, as almost every one of the bucket `key` is: there is no old value to look for.
-            self.greatest[n] = Some(key.clone());
-        } else if let Some(old) = self.get(bucket, key)? {
-            totals.subtract(bucket, key, &old);
-        }
-        if let Some(value) = value {
-            totals.add(bucket, key, value);
-        }
-        self.totals.set(Some(totals));
-        Ok(())
+    /// A key's value in the tree of the last commit.
+    fn tree_value(&self, bucket: Bucket, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        let found = tree::get(&self.file, &self.buckets[bucket as usize].root, key)?;
+        Ok(found.filter(|(_, is_bucket, _)| !is_bucket).map(|(value, ..)| value))
     }
 
-    fn edit(&mut self, bucket: Bucket, key: Bytes, value: Option<Bytes>) -> Result<(), BackendError> {
-        assert!(self.in_transaction, "invariant: writes happen inside a transaction");
-        self.account(bucket, &key, value.as_ref())?;
-        self.batched += 1;
-        self.overlay_bytes += (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64;
-        self.overlay[bucket as usize].insert(key, value);
-        Ok(())
+    /// The same for a key that is written to. Above the tree's last key, where almost every write to the bucket `key`
+    /// goes, nothing is looked for.
+    fn old_value(&self, bucket: Bucket, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        let last = &self.last_keys[bucket as usize];
+        if last.get().is_none() {
+            let found = tree::last_key(&self.file, &self.buckets[bucket as usize].root)?;
+            last.set(found).expect("invariant: the cell was just seen empty");
+        }
+        match last.get() {
+            Some(Some(last)) if key <= &last[..] => self.tree_value(bucket, key),
+            _ => Ok(None),
+        }
     }
 
     /// The batch becomes pages; the tree that reads see is the new one.
@@ -140,17 +126,16 @@ impl Bolt {
         let page_size = self.file.page_size;
         let (file, freelist) = (&mut self.file, &mut self.freelist);
         let expected = self.last_pages;
-        let mut writer = Writer { file, freelist, txid, expected, reserved: 0..0, written: Vec::new() };
+        let (totals, bucket, written) = (self.totals.get(), Bucket::Key, Vec::new());
+        let mut writer = Writer { file, freelist, txid, expected, reserved: 0..0, totals, bucket, written };
         let mut heads: Vec<Edit> = Vec::new();
-        for bucket in Bucket::ALL {
-            let edits: Vec<Edit> = mem::take(&mut self.overlay[bucket as usize]).into_iter().collect();
-            if edits.is_empty() {
-                continue;
-            }
+        for (bucket, edits) in self.overlay.take() {
+            writer.bucket = bucket;
             let fill = if bucket == Bucket::Key { Fill::APPEND } else { Fill::DEFAULT };
             let state = &mut self.buckets[bucket as usize];
             state.root = writer.apply(&state.root, 0, &edits, fill, page_size / 4)?;
-            heads.push((bucket.name().into(), Some(state.encode())));
+            self.last_keys[bucket as usize] = OnceCell::new();
+            heads.push(Edit { key: bucket.name().into(), value: Some(state.encode()), counted: true });
         }
         let root = writer.apply(&Root::Page(self.meta.root), BUCKET_FLAG, &heads, Fill::DEFAULT, 0)?;
         let Root::Page(root) = root else { panic!("invariant: the tree of buckets has pages of its own") };
@@ -169,6 +154,7 @@ impl Bolt {
             writer.write(meta.freelist, list);
         }
         let written = writer.written;
+        self.totals.set(writer.totals);
         self.last_pages = written.iter().map(|(_, page)| (page.len() / page_size) as u64).sum();
         meta.high_water = self.file.high_water;
         self.meta = meta;
@@ -192,14 +178,14 @@ impl Bolt {
         }
         let Some(defrag) = &mut self.defrag else { return };
         let Some(dense) = defrag.rename(&self.file, self.config.cache_bytes, ops) else { return };
-        let totals = Some(dense.totals).filter(|_| self.batched == 0);
         self.file = dense.file;
         (self.meta, self.buckets, self.len) = (dense.meta, dense.buckets, dense.len);
         self.freelist = Freelist::new(self.config.freelist);
         self.freelist_pages = dense.freelist_pages;
         self.durable = dense.meta.txid;
-        self.totals.set(totals);
-        self.greatest = Default::default();
+        self.totals.set(Some(dense.totals));
+        self.overlay.set_counted(false);
+        self.last_keys = Default::default();
     }
 }
 
@@ -221,19 +207,22 @@ impl Engine for Bolt {
 
     fn put(&mut self, bucket: Bucket, key: Bytes, value: Bytes) -> Result<(), BackendError> {
         assert!(!key.is_empty(), "invariant: bbolt has no empty keys");
-        self.edit(bucket, key, Some(value))
+        assert!(self.in_transaction, "invariant: writes happen inside a transaction");
+        self.overlay.write(bucket, key, Some(value), &self.totals);
+        Ok(())
     }
 
     fn delete(&mut self, bucket: Bucket, key: &[u8]) -> Result<(), BackendError> {
-        self.edit(bucket, Bytes::copy_from_slice(key), None)
+        assert!(self.in_transaction, "invariant: writes happen inside a transaction");
+        self.overlay.write(bucket, Bytes::copy_from_slice(key), None, &self.totals);
+        Ok(())
     }
 
     fn get(&self, bucket: Bucket, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
-        if let Some(written) = self.overlay[bucket as usize].get(key) {
-            return Ok(written.clone());
+        match self.overlay.get(bucket, key) {
+            Some(written) => Ok(written.clone()),
+            None => self.tree_value(bucket, key),
         }
-        let found = tree::get(&self.file, &self.buckets[bucket as usize].root, key)?;
-        Ok(found.filter(|(_, is_bucket, _)| !is_bucket).map(|(value, ..)| value))
     }
 
     fn range(
@@ -247,7 +236,7 @@ impl Engine for Bolt {
             return Ok(());
         }
         let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
-        let mut written = self.overlay[bucket as usize].range::<[u8], _>(bounds).peekable();
+        let mut written = self.overlay.range(bucket, bounds).peekable();
         let mut cursor = Cursor::seek(&self.file, &self.buckets[bucket as usize].root, from, to)?;
         loop {
             let order = match (cursor.current(), written.peek()) {
@@ -278,18 +267,17 @@ impl Engine for Bolt {
     }
 
     fn batched(&self) -> u64 {
-        self.batched
+        self.overlay.writes
     }
 
     fn commit_batch(&mut self, ops: &mut OpSink<'_>) -> Result<(), BackendError> {
         assert!(self.commit.is_none(), "invariant: one commit at a time");
         assert!(!self.in_transaction, "invariant: a batch ends between transactions");
         assert!(self.defrag.is_none(), "invariant: what is being copied into a new file does not change");
-        if self.batched == 0 {
+        if self.overlay.writes == 0 {
             return Ok(());
         }
         let mut commit = self.write_batch()?;
-        (self.batched, self.overlay_bytes) = (0, 0);
         if self.creation.is_none() {
             commit.start(&self.file, ops);
         }
@@ -344,7 +332,7 @@ impl Engine for Bolt {
 
     fn begin_defrag(&mut self, ops: &mut OpSink<'_>) -> Result<(), BackendError> {
         assert!(
-            self.batched == 0 && self.commit.is_none(),
+            self.overlay.writes == 0 && self.commit.is_none(),
             "invariant: a defragmentation begins with nothing to commit"
         );
         assert!(self.defrag.is_none(), "invariant: one defragmentation at a time");
@@ -378,16 +366,18 @@ impl Engine for Bolt {
     fn stats(&self) -> Stats {
         let page_size = self.file.page_size as u64;
         let free = self.freelist.free_count();
+        // Nobody waits for a scan here: what is not known yet is 0.
+        let totals = self.totals.get().and_then(|_| self.totals().ok());
         let size = self.meta.high_water * page_size;
         Stats {
             size,
             in_use: size - free * page_size,
-            pairs: self.totals.get().map_or(0, |totals| totals.bytes),
+            pairs: totals.map_or(0, |totals| totals.bytes),
             free_pages: free,
             pending_pages: self.freelist.pending_count(),
             freelist_work: self.freelist.work(),
             readers: self.readers.len() as u64,
-            memory: self.overlay_bytes + self.file.memory() + self.freelist.bytes(),
+            memory: self.overlay.bytes + self.file.memory() + self.freelist.bytes(),
         }
     }
 }

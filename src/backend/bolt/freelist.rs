@@ -23,10 +23,12 @@
 //!   neighbours. bbolt keeps a third map of the runs' ends; ordered maps find the neighbour before a page without it,
 //!   and, unlike hash maps, always choose the same run: the shortest that fits, then the lowest.
 //!
-//! A commit that takes its pages one by one fills the shortest runs first, which lie anywhere, and each becomes a write of
-//! its own. So it first *reserves* a run for all the pages that it will need, if there is one, takes them from its front
-//! and gives back the rest. A shorter run is left to long values: single pages that broke it up would make the file grow.
-//! (The array takes the lowest pages anyway, which are neighbours as often as can be: nothing is reserved.)
+//! A commit that takes its pages one by one from the shortest runs finds them all over the file. Each becomes a write of
+//! its own, and a disk takes three times as long to sync 200 pages from anywhere as 200 from one neighbourhood. So it
+//! first *reserves* a run for all the pages that it will need, takes them from its front and gives back the rest. If no
+//! run is that long, it takes the runs as they lie, from where the commit before it stopped: behind the one that reserves,
+//! pages die and adjoin until it comes round again. Only long values look for the shortest run that fits.
+//! (The array takes the lowest pages, which are neighbours as often as can be: nothing is reserved.)
 //!
 //! [`Freelist::work`] counts what each of them looked at or moved; a cost table charges it.
 //!
@@ -124,13 +126,13 @@ impl Freelist {
         Some(first)
     }
 
-    /// Sets a run of at least `n` pages aside for a transaction that needs about as many. [`Freelist::was_born`] says
-    /// which it took, and [`Freelist::give_back`] which it did not. An empty one if there is none, and always from an
-    /// array.
+    /// Sets a run aside for a transaction that needs about `n` pages: one of at least as many, or, if there is none, the
+    /// one that comes next. [`Freelist::was_born`] says which pages it took, and [`Freelist::give_back`] which it did not.
+    /// An empty run if no page is free, and always from an array.
     pub(super) fn reserve(&mut self, n: u64) -> Range<u64> {
         let run = match &mut self.free {
             Free::Array(_) => None,
-            Free::Hashmap(runs) => runs.reserve(n, &mut self.work),
+            Free::Hashmap(runs) => runs.reserve(n, &mut self.work).or_else(|| runs.next(&mut self.work)),
         };
         run.map_or(0..0, |(first, pages)| first..first + pages)
     }
@@ -140,7 +142,7 @@ impl Freelist {
         if let Free::Hashmap(runs) = &mut self.free
             && !run.is_empty()
         {
-            runs.add(run.start, run.end - run.start, &mut self.work);
+            runs.give_back(run.start, run.end - run.start, &mut self.work);
         }
     }
 
@@ -307,8 +309,18 @@ mod tests {
         list.was_born(9, 9);
         list.give_back(10..11);
         assert_eq!(list.ids(), [3, 5, 6, 7, 10, 12, 13]);
-        assert_eq!(list.reserve(4), 0..0);
-        assert_eq!((0..5).map(|_| list.reserve(1)).collect::<Vec<_>>(), [3..4, 10..11, 12..14, 5..8, 0..0]);
+        assert_eq!((list.reserve(3), list.reserve(1)), (5..8, 3..4));
+    }
+
+    #[test]
+    fn where_no_run_holds_all_they_are_taken_in_turn() {
+        let mut list = list(Hashmap, &[3, 5, 6, 9, 12, 13]);
+        assert_eq!((list.reserve(4), list.reserve(4), list.reserve(4)), (3..4, 5..7, 9..10));
+        // Half a run was enough: the rest of it comes next, and what has become free behind it when the round is over.
+        list.give_back(3..4);
+        assert_eq!(list.reserve(4), 12..14);
+        list.give_back(13..14);
+        assert_eq!((list.reserve(4), list.reserve(4), list.reserve(4)), (13..14, 3..4, 0..0));
     }
 
     #[test]

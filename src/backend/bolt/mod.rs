@@ -18,15 +18,14 @@
 //!   write pages, sync ──► write meta, sync  ──►  Finished::Commit, old pages released
 //! ```
 //!
-//! Reads see, newest first: the batch that is being collected ([`engine`]'s overlay, which is etcd's read buffer), and
-//! the tree of the last commit that was begun. Deletes stand in the overlay as well as puts (etcd #17158 read past them).
+//! Reads see, newest first: the batch that is being collected (the [`overlay`], which is etcd's read buffer), and the
+//! tree of the last commit that was begun.
 //!
 //! # Reading order
-//! `format` and `page` are bytes, `file` pages by number, `cache` those in memory, `tree` reading, `scan` every page; `freelist` which pages may be
-//! taken, `write` a batch becomes pages (by way of `draft`), `commit` pages become durable; `engine` puts them together,
-//! `open` starts it; `image` reads a
-//! whole tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at
-//! everything.
+//! `format` and `page` are bytes, `file` pages by number, `cache` those in memory, `tree` reading, `scan` every page;
+//! `overlay` is a batch, `freelist` which pages may be taken, `write` a batch becomes pages (by way of `draft`), `commit`
+//! pages become durable; `engine` puts them together, `open` starts it; `image` reads a whole tree while others go on,
+//! `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at everything.
 //!
 //! # Left out
 //! Making and removing buckets (nested ones and strangers are kept as they are), sequences, read transactions other than
@@ -44,6 +43,7 @@ mod format;
 mod freelist;
 mod image;
 mod open;
+mod overlay;
 mod page;
 mod scan;
 mod totals;

@@ -20,14 +20,22 @@ use super::file::File;
 use super::format::fault;
 use super::freelist::Freelist;
 use super::page::{self, Branch, BranchItem, Item, Leaf, LeafItem, Node};
+use super::totals::Totals;
 use super::tree::{DEPTH_MAX, Root};
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Bucket};
 use bytes::Bytes;
 use std::mem;
 use std::ops::Range;
 
-/// A key's new value; `None`: it is deleted.
-pub(super) type Edit = (Bytes, Option<Bytes>);
+/// What becomes of a key.
+#[derive(Debug)]
+pub(super) struct Edit {
+    pub(super) key: Bytes,
+    /// Its new value; `None`: it is deleted.
+    pub(super) value: Option<Bytes>,
+    /// Whether the totals have it already.
+    pub(super) counted: bool,
+}
 
 /// How full the first parts of a split page are, in percent.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +66,9 @@ pub(super) struct Writer<'a> {
     pub(super) expected: u64,
     /// Pages that were reserved for it.
     pub(super) reserved: Range<u64>,
+    /// Over all pairs, if they are known. What is not counted yet belongs to `bucket`.
+    pub(super) totals: Option<Totals>,
+    pub(super) bucket: Bucket,
     /// What was written, in the order of writing.
     pub(super) written: Vec<(u64, Bytes)>,
 }
@@ -119,10 +130,11 @@ impl Writer<'_> {
         }
     }
 
-    fn change_leaf(&self, id: u64, leaf: &Leaf, flags: u32, edits: &[Edit]) -> Result<Vec<LeafItem>, BackendError> {
+    fn change_leaf(&mut self, id: u64, leaf: &Leaf, flags: u32, edits: &[Edit]) -> Result<Vec<LeafItem>, BackendError> {
         let mut items = Vec::with_capacity(leaf.len() + edits.len());
         let mut at = 0;
-        for (key, value) in edits {
+        for Edit { key, value, counted } in edits {
+            let mut old = None;
             while at < leaf.len() && leaf.key(at) < &key[..] {
                 items.push(leaf_item(leaf, at));
                 at += 1;
@@ -132,7 +144,11 @@ impl Writer<'_> {
                     let what = |flags| if flags == 0 { "a pair" } else { "a bucket" };
                     return Err(self.file.error(id, fault(what(flags), what(leaf.flags(at)))));
                 }
+                old = Some(leaf.value(at));
                 at += 1;
+            }
+            if let (false, Some(totals)) = (counted, &mut self.totals) {
+                totals.change(self.bucket, key, old.as_deref(), value.as_deref());
             }
             items.extend(value.iter().map(|value| LeafItem { flags, key: key.clone(), value: value.clone() }));
         }
@@ -149,10 +165,10 @@ impl Writer<'_> {
         depth: usize,
     ) -> Result<Draft, BackendError> {
         let mut changed = Vec::new();
-        while let Some((key, _)) = edits.first() {
+        while let Some(Edit { key, .. }) = edits.first() {
             let i = branch.search(key);
             let here = match i + 1 {
-                next if next < branch.len() => edits.partition_point(|(key, _)| &key[..] < branch.key(next)),
+                next if next < branch.len() => edits.partition_point(|edit| &edit.key[..] < branch.key(next)),
                 _ => edits.len(),
             };
             let (mine, rest) = edits.split_at(here);

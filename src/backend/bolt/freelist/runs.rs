@@ -10,6 +10,8 @@ pub(super) struct Runs {
     /// (pages, first page).
     by_size: BTreeSet<(u64, u64)>,
     pub(super) pages: u64,
+    /// Where [`Runs::next`] goes on.
+    hand: u64,
 }
 
 impl Runs {
@@ -48,6 +50,24 @@ impl Runs {
         let &(pages, first) = self.by_size.range((n, 0)..).next()?;
         self.remove(first, pages);
         Some((first, pages))
+    }
+
+    /// All of the first run from where the last one ended, round and round, as (first, pages).
+    pub(super) fn next(&mut self, work: &mut u64) -> Option<(u64, u64)> {
+        *work += 1;
+        let next = self.by_start.range(self.hand..).next().or_else(|| self.by_start.first_key_value());
+        let (&first, &pages) = next?;
+        self.remove(first, pages);
+        self.hand = first + pages;
+        Some((first, pages))
+    }
+
+    /// Adds what is left of a run from [`Runs::reserve`] or [`Runs::next`], which will come next.
+    pub(super) fn give_back(&mut self, first: u64, pages: u64, work: &mut u64) {
+        if self.hand == first + pages {
+            self.hand = first;
+        }
+        self.add(first, pages, work);
     }
 
     /// Adds a run and joins it with its neighbours.
