@@ -160,7 +160,7 @@ impl Drop for RealDisk {
 /// A longer file gets real blocks, written as zeros. A sync behind a write into a hole has to make the block's place
 /// durable too: with the file system's journal that is a second wait.
 fn resize(file: &File, len: u64) -> io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut end = file.metadata()?.len();
     if len <= end {
         return file.set_len(len);
