@@ -9,8 +9,8 @@ use bytes::Bytes;
 use seedbed::backend::Bucket;
 use seedbed::backend::bolt::Bolt;
 use seedbed::cluster::{Cluster, Member, v2store};
-use seedbed::disk::{DiskRead as _, OpSink};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskRead as _, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use seedbed::raft::{Entry, EntryKind, HardState, SnapshotMeta};
@@ -63,7 +63,7 @@ fn engine_operations() {
 
 /// The file of a store with puts, tombstones and a compaction that was cut off.
 fn store() -> Vec<u8> {
-    let disk = SharedMemDisk::new(MemDisk::new());
+    let disk = Shared::new(MemDisk::new());
     let (mut ops, mut id) = (Vec::new(), 0);
     let bolt = Bolt::create(disk.reader(), DB.into(), configs(512)[0], &mut OpSink::new(&mut ops, &mut id));
     let mut store = Store::new(Box::new(bolt), StoreConfig { compaction_batch: 3, ..StoreConfig::default() });

@@ -9,8 +9,8 @@ use crate::backend::bolt::Bolt;
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
 use crate::cluster::{Cluster, v2store};
-use crate::disk::{DiskRead, FileName, OpId, OpSink};
-use crate::disk_mem::{MemDisk, SharedMemDisk};
+use crate::disk::{DiskRead, FileName, OpId, OpSink, Shared};
+use crate::disk_mem::MemDisk;
 use crate::mvcc::Store;
 use crate::raft::Snapshot;
 use crate::snap::restart::{self, Found, Start};
@@ -153,6 +153,6 @@ impl Member {
 fn cluster_of(config: &Config, image: &Bytes) -> Result<Bytes, BackendError> {
     let mut disk = MemDisk::new();
     disk.insert(&db_file(), image.to_vec());
-    let engine = open_database(config, &db_file(), &SharedMemDisk::new(disk).reader())?;
+    let engine = open_database(config, &db_file(), &Shared::new(disk).reader())?;
     Ok(v2store::encode(&Cluster::load(&*engine)?))
 }

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use seedbed::backend::bolt::Bolt;
 use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine, Finished, Image};
-use seedbed::disk::{Action, DiskOp, OpSink};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{Action, DiskOp, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 
 pub(crate) const FILE: &str = "member/snap/db";
 
 pub(crate) struct Rig {
-    pub(crate) disk: SharedMemDisk,
+    pub(crate) disk: Shared<MemDisk>,
     pub(crate) bolt: Bolt,
     pub(crate) config: BoltConfig,
     pub(crate) ops: Vec<DiskOp>,
@@ -19,7 +19,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// A new file, with nothing of it on the disk yet.
     pub(crate) fn creating(config: BoltConfig) -> Rig {
-        let (disk, mut ops, mut next) = (SharedMemDisk::default(), Vec::new(), 0);
+        let (disk, mut ops, mut next) = (Shared::default(), Vec::new(), 0);
         let bolt = Bolt::create(disk.reader(), FILE.into(), config, &mut OpSink::new(&mut ops, &mut next));
         Rig { disk, bolt, config, ops, next }
     }
@@ -33,7 +33,7 @@ impl Rig {
 
     /// An engine started from what is on a disk.
     pub(crate) fn start(disk: MemDisk, config: BoltConfig) -> Result<Rig, BackendError> {
-        let disk = SharedMemDisk::new(disk);
+        let disk = Shared::new(disk);
         let bolt = Bolt::open(disk.reader(), FILE.into(), config)?;
         Ok(Rig { disk, bolt, config, ops: Vec::new(), next: 0 })
     }
@@ -146,7 +146,7 @@ pub(crate) fn disk_with(file: Vec<u8>) -> MemDisk {
 }
 
 /// Every page is reached by one tree or free, and the freelist (if the file keeps one) says so.
-pub(crate) fn check(disk: &SharedMemDisk) {
+pub(crate) fn check(disk: &Shared<MemDisk>) {
     use seedbed::backend::bolt::{PageUse, View};
     let view = View::open(disk.reader(), FILE.into()).expect("a sound file");
     let map = view.page_map().expect("a sound file");

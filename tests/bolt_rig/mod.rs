@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use seedbed::backend::bolt::{Bolt, View};
 use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine as _, Finished, FreelistKind, Image};
-use seedbed::disk::{DiskError, DiskOp, DiskRead, FileName, OpSink};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskError, DiskOp, DiskRead, FileName, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -37,7 +37,7 @@ impl Random {
 }
 
 pub(crate) struct Rig {
-    pub(crate) disk: SharedMemDisk,
+    pub(crate) disk: Shared<MemDisk>,
     pub(crate) bolt: Bolt,
     config: BoltConfig,
     /// Issued and not done.
@@ -48,7 +48,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// A new file; its creation is out.
     pub(crate) fn new(config: BoltConfig) -> Rig {
-        let disk = SharedMemDisk::new(MemDisk::new());
+        let disk = Shared::new(MemDisk::new());
         let (mut ops, mut next_id) = (Vec::new(), 0);
         let bolt = Bolt::create(disk.reader(), DB.into(), config, &mut OpSink::new(&mut ops, &mut next_id));
         Rig { disk, bolt, config, out: ops.into(), next_id }
@@ -58,7 +58,7 @@ impl Rig {
     pub(crate) fn open(bytes: Vec<u8>, config: BoltConfig) -> Result<Rig, BackendError> {
         let mut disk = MemDisk::new();
         disk.insert(DB, bytes);
-        let disk = SharedMemDisk::new(disk);
+        let disk = Shared::new(disk);
         let bolt = Bolt::open(disk.reader(), DB.into(), config)?;
         Ok(Rig { disk, bolt, config, out: VecDeque::new(), next_id: 0 })
     }
@@ -196,7 +196,7 @@ pub(crate) fn pairs(bolt: &Bolt) -> Result<Pairs, BackendError> {
 pub(crate) fn view(bytes: Vec<u8>) -> Result<View, BackendError> {
     let mut disk = MemDisk::new();
     disk.insert(DB, bytes);
-    View::open(SharedMemDisk::new(disk).reader(), DB.into())
+    View::open(Shared::new(disk).reader(), DB.into())
 }
 
 /// Everything in a file, and its transaction.

@@ -4,8 +4,8 @@ use crate::real::{Etcd, Folder};
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
 use seedbed::backend::{Bucket, EngineConfig};
-use seedbed::disk::{DiskDone, DiskRead};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskDone, DiskRead, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::member::{Config, Effects, Input, Member, Peer};
 use seedbed::mvcc::Store;
 use seedbed::pb::etcdserverpb::RangeRequest;
@@ -26,7 +26,7 @@ pub(crate) struct Cluster {
 
 struct Running {
     member: Member,
-    disk: SharedMemDisk,
+    disk: Shared<MemDisk>,
     config: Config,
 }
 
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     fn open(&mut self, config: Config, disk: MemDisk) {
-        let disk = SharedMemDisk::new(disk);
+        let disk = Shared::new(disk);
         let mut fx = Effects::default();
         let member = Member::open(config.clone(), self.now, &disk.reader(), &mut fx).expect("a legal image");
         self.members.push(Running { member, disk, config });
