@@ -2,10 +2,11 @@
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
-mod bolt_rig;
+#[path = "support/bolt.rs"]
+mod rig;
 
-use bolt_rig::{DB, Random, Rig, configs, view};
 use bytes::Bytes;
+use rig::{DB, Random, Rig, configs, view};
 use seedbed::backend::Bucket;
 use seedbed::backend::bolt::Bolt;
 use seedbed::cluster::{Cluster, Member, v2store};
@@ -110,13 +111,13 @@ fn the_committed_seeds_are_what_this_build_writes() {
     for (config, name) in configs(512).into_iter().zip(["array", "array-synced", "hashmap", "hashmap-synced"]) {
         let mut rig = Rig::new(config);
         for n in 0..20u8 {
-            rig.write(Bucket::Key, &[b'k', n], Some(&[n; 30]));
-            rig.write(Bucket::Lease, &[n + 1], Some(b"x"));
+            rig.set(Bucket::Key, &[b'k', n], Some(&[n; 30]));
+            rig.set(Bucket::Lease, &[n + 1], Some(b"x"));
             if n % 8 == 0 {
                 rig.commit();
             }
         }
-        rig.write(Bucket::Key, b"large", Some(&[1; 700]));
+        rig.set(Bucket::Key, b"large", Some(&[1; 700]));
         rig.commit();
         let bytes = rig.bytes();
         let used = view(bytes.clone()).unwrap().meta().high_water as usize * 512;
