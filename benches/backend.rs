@@ -8,8 +8,8 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use seedbed::backend::bolt::Bolt;
 use seedbed::backend::{BoltConfig, Bucket, Engine};
-use seedbed::disk::{Action, DiskOp, OpSink};
-use seedbed::disk_mem::SharedMemDisk;
+use seedbed::disk::{Action, DiskOp, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use std::hint::black_box;
 
 const FILE: &str = "db";
@@ -17,7 +17,7 @@ const VALUE: &[u8] = &[7; 256];
 const KEYS: u64 = 100_000;
 
 struct Rig {
-    disk: SharedMemDisk,
+    disk: Shared<MemDisk>,
     bolt: Bolt,
     ops: Vec<DiskOp>,
     next: u64,
@@ -26,7 +26,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let (disk, mut ops, mut next) = (SharedMemDisk::default(), Vec::new(), 0);
+        let (disk, mut ops, mut next) = (Shared::default(), Vec::new(), 0);
         let config = BoltConfig::default();
         let bolt = Bolt::create(disk.reader(), FILE.into(), config, &mut OpSink::new(&mut ops, &mut next));
         let mut rig = Rig { disk, bolt, ops, next, key: 0 };

@@ -7,8 +7,8 @@ use prost::Message as _;
 use seedbed::backend::bolt::{Bolt, View};
 use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine, FreelistKind};
 use seedbed::cluster::v2store;
-use seedbed::disk::{DiskOp, OpSink};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskOp, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::mvcc::{Applied, MvccError, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
 use seedbed::pb::{snappb, walpb};
@@ -20,14 +20,14 @@ const DB: &str = "member/snap/db";
 const WAL: &str = "member/wal/0000000000000000-0000000000000000.wal";
 const SNAP: &str = "member/snap/0000000000000002-0000000000000009.snap";
 
-fn disk(file: &str, bytes: Vec<u8>) -> SharedMemDisk {
+fn disk(file: &str, bytes: Vec<u8>) -> Shared<MemDisk> {
     let mut disk = MemDisk::new();
     disk.insert(file, bytes);
-    SharedMemDisk::new(disk)
+    Shared::new(disk)
 }
 
 /// What is done with an opened file, up to its first error.
-type Use = fn(&SharedMemDisk, Bolt) -> Result<(), MvccError>;
+type Use = fn(&Shared<MemDisk>, Bolt) -> Result<(), MvccError>;
 
 /// A database file: read, looked at, then used by a store and by somebody who knows nothing of revisions.
 pub(crate) fn db(data: &[u8]) {
@@ -75,7 +75,7 @@ fn inspect(bytes: &[u8]) {
 }
 
 /// A store is restored, read, written, compacted and made durable, and stops at the first error, as a member does.
-fn serve(disk: &SharedMemDisk, bolt: Bolt) -> Result<(), MvccError> {
+fn serve(disk: &Shared<MemDisk>, bolt: Bolt) -> Result<(), MvccError> {
     let config = StoreConfig { restore_chunk: 3, compaction_batch: 3, ..StoreConfig::default() };
     let Ok(mut store) = Store::restore(Box::new(bolt), config) else { return Ok(()) };
     let all = Bytes::from_static(&[0]);
@@ -98,7 +98,7 @@ fn serve(disk: &SharedMemDisk, bolt: Bolt) -> Result<(), MvccError> {
 }
 
 /// Pairs go and come, an image is read, and a dense file takes the old one's place, which holds the same.
-fn rewrite(disk: &SharedMemDisk, mut bolt: Bolt) -> Result<(), MvccError> {
+fn rewrite(disk: &Shared<MemDisk>, mut bolt: Bolt) -> Result<(), MvccError> {
     bolt.check().iter().for_each(|finding| drop(finding.to_string()));
     let _ = (bolt.hash(), bolt.stats());
     let pairs = read_all(&bolt)?;
@@ -124,7 +124,7 @@ fn rewrite(disk: &SharedMemDisk, mut bolt: Bolt) -> Result<(), MvccError> {
 }
 
 /// Makes the batch durable.
-fn commit(engine: &mut dyn Engine, disk: &SharedMemDisk) -> Result<(), BackendError> {
+fn commit(engine: &mut dyn Engine, disk: &Shared<MemDisk>) -> Result<(), BackendError> {
     let (mut out, mut next) = (Vec::new(), 0);
     engine.commit_batch(&mut OpSink::new(&mut out, &mut next))?;
     settle(engine, disk, &mut out, &mut next)
@@ -216,7 +216,7 @@ pub(crate) fn engine(data: &[u8]) {
         sync_freelist: settings & 2 != 0,
         ..BoltConfig::default()
     };
-    let disk = SharedMemDisk::new(MemDisk::new());
+    let disk = Shared::new(MemDisk::new());
     let (mut out, mut next) = (Vec::new(), 0);
     let mut bolt = Bolt::create(disk.reader(), DB.into(), config, &mut OpSink::new(&mut out, &mut next));
     let mut model: BTreeMap<(Bucket, Bytes), Bytes> = BTreeMap::new();
@@ -256,7 +256,7 @@ pub(crate) fn engine(data: &[u8]) {
 /// Does every operation that is out, and those that follow.
 fn settle(
     engine: &mut dyn Engine,
-    disk: &SharedMemDisk,
+    disk: &Shared<MemDisk>,
     out: &mut Vec<DiskOp>,
     next: &mut u64,
 ) -> Result<(), BackendError> {

@@ -1,7 +1,8 @@
 //! The disk seam: what a member may ask of a disk, and what a disk may answer.
 //!
 //! A member never touches a file. It *reads* through [`DiskRead`], synchronously, as a page fault would; everything
-//! that changes a file is a [`DiskOp`] among its effects, whose completion comes back as an input.
+//! that changes a file is a [`DiskOp`] among its effects, whose completion comes back as an input. Whoever does the
+//! operations holds the same disk as a [`Shared`].
 //!
 //! The contract that every disk (the simulated one and the real one) keeps:
 //! - The operations of one member start in the order in which it issued them.
@@ -18,6 +19,8 @@
 //! Left out: permissions, links, partial reads, memory maps.
 
 use bytes::Bytes;
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A file's path below the member's data directory. Cheap to clone: a WAL segment's name goes with every write.
@@ -119,6 +122,50 @@ pub trait DiskRead {
         let n = self.read(file, 0, &mut all)?;
         all.truncate(n);
         Ok(all)
+    }
+}
+
+/// A disk as it is shared by whoever does its operations and the member, which only reads.
+#[derive(Debug, Default)]
+pub struct Shared<D>(Rc<RefCell<D>>);
+
+impl<D> Shared<D> {
+    /// Shares a disk.
+    pub fn new(disk: D) -> Shared<D> {
+        Shared(Rc::new(RefCell::new(disk)))
+    }
+
+    /// The disk, for whoever does its operations; never while a member steps.
+    pub fn get(&self) -> RefMut<'_, D> {
+        self.0.borrow_mut()
+    }
+}
+
+impl<D: DiskRead + 'static> Shared<D> {
+    /// The disk, for a member.
+    pub fn reader(&self) -> Rc<dyn DiskRead> {
+        Rc::new(self.clone())
+    }
+}
+
+/// The same disk, not a copy of it.
+impl<D> Clone for Shared<D> {
+    fn clone(&self) -> Shared<D> {
+        Shared(Rc::clone(&self.0))
+    }
+}
+
+impl<D: DiskRead> DiskRead for Shared<D> {
+    fn list(&self, dir: &str) -> Vec<FileName> {
+        self.0.borrow().list(dir)
+    }
+
+    fn len(&self, file: &str) -> Result<u64, DiskError> {
+        self.0.borrow().len(file)
+    }
+
+    fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        self.0.borrow().read(file, offset, buf)
     }
 }
 

@@ -4,9 +4,7 @@
 //! and power cuts are the testbed's disk; damage can be done here by hand through [`MemDisk::file_mut`].
 
 use crate::disk::{Action, DiskDone, DiskError, DiskOp, DiskRead, FileName};
-use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 /// Files by path. `Clone` it to keep an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,41 +78,6 @@ impl MemDisk {
     /// A file's bytes, to damage them.
     pub fn file_mut(&mut self, file: &str) -> Result<&mut Vec<u8>, DiskError> {
         self.files.get_mut(file).ok_or_else(|| not_found(file))
-    }
-}
-
-/// A disk as it is shared by whoever does its operations and the member that reads it.
-#[derive(Clone, Debug, Default)]
-pub struct SharedMemDisk(Rc<RefCell<MemDisk>>);
-
-impl SharedMemDisk {
-    /// Shares a disk.
-    pub fn new(disk: MemDisk) -> SharedMemDisk {
-        SharedMemDisk(Rc::new(RefCell::new(disk)))
-    }
-
-    /// The disk; never while a member steps.
-    pub fn get(&self) -> RefMut<'_, MemDisk> {
-        self.0.borrow_mut()
-    }
-
-    /// The disk, for a member.
-    pub fn reader(&self) -> Rc<dyn DiskRead> {
-        Rc::new(self.clone())
-    }
-}
-
-impl DiskRead for SharedMemDisk {
-    fn list(&self, dir: &str) -> Vec<FileName> {
-        self.0.borrow().list(dir)
-    }
-
-    fn len(&self, file: &str) -> Result<u64, DiskError> {
-        DiskRead::len(&*self.0.borrow(), file)
-    }
-
-    fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
-        self.0.borrow().read(file, offset, buf)
     }
 }
 

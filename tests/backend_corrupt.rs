@@ -3,9 +3,10 @@
 //! bbolt's data pages carry no checksum. So a flipped bit of a value (or of a key, while the order holds) is another
 //! value, and nothing in the file says so. What says so is the hash over all pairs, when members compare theirs.
 
-mod bolt_rig;
+#[path = "support/bolt.rs"]
+mod rig;
 
-use bolt_rig::{Pairs, Random, Rig, configs, pairs, view, view_pairs};
+use rig::{Pairs, Random, Rig, configs, pairs, view, view_pairs};
 use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine as _};
 
 const PAGE: usize = 512;
@@ -14,16 +15,16 @@ const PAGE: usize = 512;
 fn file(config: BoltConfig) -> (Vec<u8>, Pairs, u64) {
     let mut rig = Rig::new(config);
     for n in 0..40 {
-        rig.write(Bucket::Key, format!("key{n:03}").as_bytes(), Some(&[b'v'; 30]));
-        rig.write(Bucket::Lease, &[n + 1], Some(b"lease"));
+        rig.set(Bucket::Key, format!("key{n:03}").as_bytes(), Some(&[b'v'; 30]));
+        rig.set(Bucket::Lease, &[n + 1], Some(b"lease"));
         if n % 10 == 0 {
             rig.commit();
         }
     }
-    rig.write(Bucket::Key, b"large", Some(&[b'x'; 1200]));
-    rig.write(Bucket::Meta, b"consistent_index", Some(&[0, 0, 0, 0, 0, 0, 0, 9]));
+    rig.set(Bucket::Key, b"large", Some(&[b'x'; 1200]));
+    rig.set(Bucket::Meta, b"consistent_index", Some(&[0, 0, 0, 0, 0, 0, 0, 9]));
     rig.commit();
-    rig.write(Bucket::Meta, b"consistent_index", Some(&[0, 0, 0, 0, 0, 0, 0, 10]));
+    rig.set(Bucket::Meta, b"consistent_index", Some(&[0, 0, 0, 0, 0, 0, 0, 10]));
     rig.commit();
     rig.check();
     (rig.bytes(), rig.pairs(), rig.bolt.hash())

@@ -4,10 +4,11 @@
 //! their disk operations are done a few at a time. A reader pins the tree that it came to; when it goes, and at the end,
 //! all that it sees is compared with the model as of *its* transaction.
 
-mod bolt_rig;
+#[path = "support/bolt.rs"]
+mod rig;
 
-use bolt_rig::{DB, ImageDisk, Pairs, Random, Rig, configs, view_pairs};
 use bytes::Bytes;
+use rig::{DB, ImageDisk, Pairs, Random, Rig, configs, view_pairs};
 use seedbed::backend::bolt::View;
 use seedbed::backend::{BoltConfig, Bucket, Engine as _, Image};
 use std::cell::{RefCell, RefMut};
@@ -55,7 +56,7 @@ impl Simulation {
     fn run(config: BoltConfig, operations: u64, readers_max: usize) {
         let seed = operations * 7919 + readers_max as u64 * 31 + u64::from(config.sync_freelist) + 1;
         let mut simulation = Simulation {
-            rig: Rc::new(RefCell::new(Rig::new(config))),
+            rig: Rc::new(RefCell::new(Rig::creating(config))),
             page_size: config.page_size as u64,
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             model: Model::default(),
@@ -95,12 +96,12 @@ impl Simulation {
                 39 => Some(vec![b'v'; self.random.below(9000) as usize]),
                 n => Some(vec![b'a' + n as u8 % 26; self.random.below(120) as usize]),
             };
-            self.rig().write(bucket, key.as_bytes(), value.as_deref());
+            self.rig().set(bucket, key.as_bytes(), value.as_deref());
             self.model.write(self.txid + 1, bucket, &Bytes::from(key), value.map(Bytes::from));
         }
         let committing = self.rig().bolt.committing();
         if !committing && self.random.below(2) == 0 {
-            self.rig().commit_batch();
+            self.rig().begin_commit();
             self.txid += 1;
         }
     }
@@ -144,7 +145,7 @@ impl Simulation {
         self.rig().check();
         let (hash, all) = (self.rig().bolt.hash(), self.model.at(u64::MAX));
         assert!(self.rig().pairs() == all);
-        self.rig().reopen();
+        self.rig().restart();
         self.rig().check();
         assert!(self.rig().pairs() == all, "after a new start");
         assert_eq!(self.rig().bolt.hash(), hash, "{config:?}");

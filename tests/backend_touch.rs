@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use seedbed::backend::bolt::{Bolt, Content, PageKind, View};
 use seedbed::backend::{BoltConfig, Bucket, Engine, Finished};
-use seedbed::disk::{Action, DiskError, DiskRead, FileName, OpSink};
-use seedbed::disk_mem::SharedMemDisk;
+use seedbed::disk::{Action, DiskError, DiskRead, FileName, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::mvcc::Revision;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const KEYS: i64 = 40_000;
 /// A disk that remembers which pages were read.
 #[derive(Debug, Default)]
 struct Counting {
-    disk: SharedMemDisk,
+    disk: Shared<MemDisk>,
     touched: RefCell<BTreeSet<u64>>,
 }
 

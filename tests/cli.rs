@@ -1,10 +1,13 @@
 //! What a person meets on the command line: messages and exit codes for bad input, one JSON object, capsules that replay,
 //! output that fits where it goes, and runs that nobody's watching changes.
 
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/command.rs"]
 mod run;
 
-use run::{Folder, command, json, ran, seedbed};
+use folder::Folder;
+use run::{command, json, ran, seedbed};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -219,13 +222,13 @@ fn a_capsule_that_tells_another_run_is_found_out() {
     let value: Value = serde_json::from_str(&text).expect("JSON");
     let digest = value["digest"].as_str().expect("a digest");
 
-    let tampered = folder.file("tampered.seedbed", &text.replace(digest, "0123456789abcdef"));
+    let tampered = folder.file("tampered.seedbed", text.replace(digest, "0123456789abcdef"));
     let again = seedbed(&["replay", &tampered]);
     assert_eq!(again.code, 15, "{}", again.err);
     assert!(again.err.contains("they part between "), "{}", again.err);
 
     let checkpoint = value["checkpoints"][1]["digest"].as_str().expect("a checkpoint");
-    let tampered = folder.file("earlier.seedbed", &text.replace(checkpoint, "0123456789abcdef"));
+    let tampered = folder.file("earlier.seedbed", text.replace(checkpoint, "0123456789abcdef"));
     let again = seedbed(&["replay", &tampered]);
     let event = value["checkpoints"][0]["event"].as_u64().expect("an event") + 1;
     assert_eq!(again.code, 15, "{}", again.err);
@@ -233,7 +236,7 @@ fn a_capsule_that_tells_another_run_is_found_out() {
     assert!(again.err.contains(&format!("they part between event {}", thousands(event))), "{}", again.err);
 
     // Another seed runs otherwise, and the kept trace says from where on.
-    let tampered = folder.file("seed.seedbed", &text.replace("\"seed\": 0", "\"seed\": 1"));
+    let tampered = folder.file("seed.seedbed", text.replace("\"seed\": 0", "\"seed\": 1"));
     let trace = fs::read_to_string(folder.path("kept.trace")).expect("kept").replace(", seed 0\n", ", seed 1\n");
     folder.file("kept.trace", &trace);
     let again = seedbed(&["replay", &tampered]);
@@ -317,7 +320,7 @@ fn lists_are_tables_or_arrays() {
     assert!(seedbed(&["bugs"]).out.contains(BUG));
     // From a folder without scenarios there is nothing to list, and the error says where to look.
     let folder = Folder::new();
-    let elsewhere = command(&["list", "--json"]).current_dir(&folder.0).output().expect("it runs");
+    let elsewhere = command(&["list", "--json"]).current_dir(folder.root()).output().expect("it runs");
     assert_eq!(elsewhere.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&elsewhere.stderr).contains("scenarios"));
     assert!(folder.is_empty());

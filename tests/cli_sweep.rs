@@ -1,9 +1,12 @@
 //! Sweeps from the command line: the same rows for any number of workers, files for machines, and failures by kind.
 
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/command.rs"]
 mod run;
 
-use run::{Folder, Ran, command, json, seedbed};
+use folder::Folder;
+use run::{Ran, command, json, seedbed};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -133,7 +136,7 @@ fn bad_sweeps_run_nothing_and_write_nothing() {
     let (json, junit, out) = (folder.path("x.json"), folder.path("x.xml"), folder.path("out"));
     fs::write(folder.path("good.toml"), "name = \"good\"\n").expect("writable");
     fs::write(folder.path("wrong.toml"), "name = \"wrong\"\nseed = 1\n").expect("writable");
-    let paths = folder.0.display().to_string();
+    let paths = folder.root().display().to_string();
     let cases: &[(&[&str], &str)] = &[
         (&[&paths, "--seeds", "0..3"], "wrong.toml:2:1: unknown key \"seed\""),
         (&[CRASH, "--seeds", "3..3"], "expected A..B with A < B"),

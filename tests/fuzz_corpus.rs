@@ -2,15 +2,16 @@
 
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
-mod bolt_rig;
+#[path = "support/bolt.rs"]
+mod rig;
 
-use bolt_rig::{DB, Random, Rig, configs, view};
 use bytes::Bytes;
+use rig::{DB, Random, Rig, configs, view};
 use seedbed::backend::Bucket;
 use seedbed::backend::bolt::Bolt;
 use seedbed::cluster::{Cluster, Member, v2store};
-use seedbed::disk::{DiskRead as _, OpSink};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskRead as _, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use seedbed::raft::{Entry, EntryKind, HardState, SnapshotMeta};
@@ -63,7 +64,7 @@ fn engine_operations() {
 
 /// The file of a store with puts, tombstones and a compaction that was cut off.
 fn store() -> Vec<u8> {
-    let disk = SharedMemDisk::new(MemDisk::new());
+    let disk = Shared::new(MemDisk::new());
     let (mut ops, mut id) = (Vec::new(), 0);
     let bolt = Bolt::create(disk.reader(), DB.into(), configs(512)[0], &mut OpSink::new(&mut ops, &mut id));
     let mut store = Store::new(Box::new(bolt), StoreConfig { compaction_batch: 3, ..StoreConfig::default() });
@@ -110,13 +111,13 @@ fn the_committed_seeds_are_what_this_build_writes() {
     for (config, name) in configs(512).into_iter().zip(["array", "array-synced", "hashmap", "hashmap-synced"]) {
         let mut rig = Rig::new(config);
         for n in 0..20u8 {
-            rig.write(Bucket::Key, &[b'k', n], Some(&[n; 30]));
-            rig.write(Bucket::Lease, &[n + 1], Some(b"x"));
+            rig.set(Bucket::Key, &[b'k', n], Some(&[n; 30]));
+            rig.set(Bucket::Lease, &[n + 1], Some(b"x"));
             if n % 8 == 0 {
                 rig.commit();
             }
         }
-        rig.write(Bucket::Key, b"large", Some(&[1; 700]));
+        rig.set(Bucket::Key, b"large", Some(&[1; 700]));
         rig.commit();
         let bytes = rig.bytes();
         let used = view(bytes.clone()).unwrap().meta().high_water as usize * 512;

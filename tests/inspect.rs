@@ -1,13 +1,18 @@
 //! `seedbed inspect`: what it tells of files of our own, of a real etcd's, and of files that are none.
 
+#[path = "support/etcd.rs"]
+mod etcd;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/command.rs"]
 mod run;
 
-use run::{Folder, command, json, ran, seedbed};
+use etcd::{long_life, tools};
+use folder::Folder;
+use run::{command, json, ran, seedbed};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const CRASH: &str = "scenarios/leader-switch/leader-crash.toml";
 
@@ -39,20 +44,6 @@ fn find(folder: &str, end: &str) -> Option<PathBuf> {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// A data directory that a real etcd 3.4 wrote, unpacked; `None`, said plainly, where there is none.
-fn real(folder: &Folder) -> Option<String> {
-    let peers = std::env::var("SEEDBED_PEERS").unwrap_or_else(|_| "../../shared/peers".to_owned());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(peers);
-    let archive = root.join("files/etcd-3.4.23-data-dir.tar.gz");
-    if !archive.exists() {
-        eprintln!("skipped: {} is not there; SEEDBED_PEERS names the folder that has it", archive.display());
-        return None;
-    }
-    let unpacked = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(&folder.0).status().expect("tar runs");
-    assert!(unpacked.success());
-    Some(folder.path("dfmt"))
 }
 
 /// Everything below a folder, to see that nothing changed.
@@ -181,7 +172,7 @@ fn what_is_none_of_etcds_is_refused_in_words() {
 #[test]
 fn no_cut_and_no_flipped_byte_makes_it_panic() {
     let folder = Folder::new();
-    let Some(dir) = real(&folder) else { return };
+    let Some(dir) = long_life(folder.root()).map(|dir| text(&dir)) else { return };
     let damaged = folder.path("damaged");
     let files =
         ["member/snap/db", "member/wal/0000000000000001-00000000000078ab.wal"].map(|file| format!("{dir}/{file}"));
@@ -212,7 +203,7 @@ fn no_cut_and_no_flipped_byte_makes_it_panic() {
 #[test]
 fn a_real_etcds_directory_is_told() {
     let folder = Folder::new();
-    let Some(dir) = real(&folder) else { return };
+    let Some(dir) = long_life(folder.root()).map(|dir| text(&dir)) else { return };
     let before = contents(&dir);
     let (code, seen) = json(&["inspect", &dir, "--json"]);
     assert_eq!((code, &seen["findings"]), (0, &Value::Array(vec![])), "{seen}");
@@ -241,85 +232,27 @@ fn a_real_etcds_directory_is_told() {
     assert_eq!(contents(&dir), before, "nothing is written");
 }
 
-/// A real etcd that serves from a folder; killed with the test.
-struct Etcd {
-    process: std::process::Child,
-    endpoint: String,
-}
-
-impl Etcd {
-    /// `None`, said plainly, where it is not installed.
-    fn start(name: &str, dir: &str) -> Option<Etcd> {
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        let (client, peer) = (format!("http://127.0.0.1:{}", free()), format!("http://127.0.0.1:{}", free()));
-        let mut etcd = Command::new("etcd");
-        etcd.args([
-            "--name",
-            name,
-            "--data-dir",
-            dir,
-            "--listen-client-urls",
-            &client,
-            "--advertise-client-urls",
-            &client,
-        ]);
-        etcd.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        etcd.args(["--initial-cluster", &format!("{name}={peer}"), "--snapshot-count", "40"]);
-        let quiet = std::process::Stdio::null;
-        let Ok(process) = etcd.stdout(quiet()).stderr(quiet()).spawn() else {
-            assert!(std::env::var_os("SEEDBED_REQUIRE_ETCD").is_none(), "etcd is to be installed");
-            eprintln!("skipped: no etcd is installed (Debian: etcd-server, etcd-client)");
-            return None;
-        };
-        let etcd = Etcd { process, endpoint: client };
-        for _ in 0..100 {
-            if etcd.ctl(&["endpoint", "health"]).is_some() {
-                return Some(etcd);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-        panic!("etcd did not start within 10 s");
-    }
-
-    fn ctl(&self, args: &[&str]) -> Option<String> {
-        let mut ctl = Command::new("etcdctl");
-        ctl.env("ETCDCTL_API", "3").args(["--endpoints", &self.endpoint]).args(args);
-        let done = ctl.output().expect("etcdctl runs where etcd does");
-        done.status.success().then(|| String::from_utf8(done.stdout).expect("UTF-8"))
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let text = self.ctl(&[args, &["-w", "json"]].concat()).expect("it answers");
-        serde_json::from_str(&text).expect("JSON")
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn hashes_and_figures_are_what_a_real_etcd_says() {
+    let Some(tools) = tools() else { return };
     let folder = Folder::new();
     let dir = folder.path("real");
-    let Some(etcd) = Etcd::start("default", &dir) else { return };
+    let mut etcd = tools.etcd("default", &dir).with(&["--snapshot-count", "40"]);
+    etcd.start();
     for n in 0..60 {
-        etcd.ctl(&["put", &format!("k{}", n % 7), &format!("v{n}")]).expect("a put");
+        etcd.put(&format!("k{}", n % 7), &format!("v{n}"));
     }
-    etcd.ctl(&["del", "k3"]).expect("a delete");
-    etcd.ctl(&["user", "add", "alice:secret"]).expect("a user");
-    etcd.ctl(&["compact", "--physical", "30"]).expect("a compaction");
-    let wanted = |etcd: &Etcd, revision: &str| {
-        let answer = etcd.json(&["endpoint", "hashkv", "--rev", revision]);
-        [answer[0]["HashKV"]["hash"].clone(), answer[0]["HashKV"]["compact_revision"].clone()]
+    etcd.ctl(&["del", "k3"]);
+    etcd.ctl(&["user", "add", "alice:secret"]);
+    etcd.ctl(&["compact", "--physical", "30"]);
+    let wanted = |revision| {
+        let (hash, compact_revision) = etcd.hash_kv(revision);
+        [Value::from(hash), Value::from(compact_revision)]
     };
-    let hashes = ["31", "41", "62"].map(|revision| wanted(&etcd, revision));
+    let hashes = [31, 41, 62].map(wanted);
     let saved = folder.path("saved.db");
-    etcd.ctl(&["snapshot", "save", &saved]).expect("a snapshot");
-    let status = etcd.json(&["snapshot", "status", &saved]);
+    etcd.ctl(&["snapshot", "save", &saved]);
+    let status = tools.snapshot_status(&saved);
 
     let held = seedbed(&["inspect", &dir]);
     assert!(held.out.contains("(etcd) holds a lock"), "{}", held.out);
@@ -334,9 +267,9 @@ fn hashes_and_figures_are_what_a_real_etcd_says() {
     let (code, seen) = json(&["inspect", &saved, "--json"]);
     assert_eq!((code, &seen["kind"]), (0, &Value::from("saved-db")));
     assert_eq!(seen["db"]["sha256"]["stored"], seen["db"]["sha256"]["computed"]);
-    assert_eq!(seen["db"]["revision"], status["revision"]);
+    assert_eq!(seen["db"]["revision"], status.revision);
     let whole = json(&["inspect", &saved, "--json", "--hash"]).1;
-    assert_eq!(whole["hashes"]["snapshot_status"], status["hash"]);
+    assert_eq!(whole["hashes"]["snapshot_status"], status.hash);
 
     let (code, seen) = json(&["inspect", &dir, "--json"]);
     assert_eq!((code, &seen["findings"], &seen["fit"]["starts"]), (0, &Value::Array(vec![]), &Value::from(true)));
@@ -386,7 +319,8 @@ fn a_real_etcd_opens_what_a_run_kept_and_hashes_alike() {
     let refused = "etcdserver: mvcc: required revision is a future revision";
     assert_eq!((code, &rows[0]["refused"], &rows[0]["hash"]), (0, &Value::from(refused), &Value::Null), "{seen}");
     assert_eq!(rows[1]["hash"], told, "one refusal is no reason to withhold the others");
-    let Some(etcd) = Etcd::start("n1", &dir) else { return };
-    let answer = etcd.json(&["endpoint", "hashkv", "--rev", &revision]);
-    assert_eq!(answer[0]["HashKV"]["hash"], told);
+    let Some(tools) = tools() else { return };
+    let mut etcd = tools.etcd("n1", &dir);
+    etcd.start();
+    assert_eq!(told, etcd.hash_kv(revision.parse().expect("a number")).0);
 }

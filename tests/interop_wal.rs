@@ -4,9 +4,12 @@
 
 #[path = "support/etcd.rs"]
 mod etcd;
+#[path = "support/folder.rs"]
+mod folder;
 
 use bytes::Bytes;
-use etcd::{Etcd, Folder, load, peers_file, store, unpack};
+use etcd::{load, long_life, store, tools};
+use folder::Folder;
 use prost::Message as _;
 use seedbed::apply::apply;
 use seedbed::backend::Memory;
@@ -56,10 +59,9 @@ fn cluster_of(entries: &[Entry]) -> Cluster {
 
 #[test]
 fn a_directory_of_a_long_life_is_read() {
-    let Some(archive) = peers_file("files/etcd-3.4.23-data-dir.tar.gz") else { return };
     let folder = Folder::new();
-    unpack(&archive, &folder);
-    let mut disk = load(&folder.path("dfmt"));
+    let Some(dir) = long_life(folder.root()) else { return };
+    let mut disk = load(&dir);
     for beside in ["0.tmp", "0000000000000001-00000000000078ab.wal.broken", "lost+found"] {
         disk.insert(&format!("member/wal/{beside}"), vec![1; 100]);
     }
@@ -99,10 +101,9 @@ fn a_directory_of_a_long_life_is_read() {
 /// Requests of the v2 store are written here as etcd writes them.
 #[test]
 fn v2_requests_encode_as_they_were() {
-    let Some(archive) = peers_file("files/etcd-3.4.23-data-dir.tar.gz") else { return };
     let folder = Folder::new();
-    unpack(&archive, &folder);
-    let disk = load(&folder.path("dfmt"));
+    let Some(dir) = long_life(folder.root()) else { return };
+    let disk = load(&dir);
     let recovery = recover(&disk, config(), NONE, &mut OpSink::new(&mut Vec::new(), &mut 0)).unwrap();
     let mut v2 = 0;
     for entry in recovery.entries.iter().filter(|entry| entry.kind == EntryKind::Normal) {
@@ -119,10 +120,9 @@ fn v2_requests_encode_as_they_were() {
 /// A flipped bit in a real snapshot file is found, and the older file does.
 #[test]
 fn damage_in_a_real_snapshot_file_is_found() {
-    let Some(archive) = peers_file("files/etcd-3.4.23-data-dir.tar.gz") else { return };
     let folder = Folder::new();
-    unpack(&archive, &folder);
-    let mut disk = load(&folder.path("dfmt"));
+    let Some(dir) = long_life(folder.root()) else { return };
+    let mut disk = load(&dir);
     let file = snap::list(&disk).remove(0);
     let good = snap::load(&disk, &file).unwrap();
     for at in 0..disk.file(&file).unwrap().len() {
@@ -143,9 +143,10 @@ fn damage_in_a_real_snapshot_file_is_found() {
 
 #[test]
 fn a_killed_etcd_is_recovered_and_goes_on_behind_what_is_appended_here() {
+    let Some(tools) = tools() else { return };
     let folder = Folder::new();
     let dir = folder.path("data");
-    let Some(mut etcd) = Etcd::new(dir.clone(), &["--snapshot-count", "10"]) else { return };
+    let mut etcd = tools.etcd("s1", &dir).with(&["--snapshot-count", "10"]);
     etcd.start();
     let keys: Vec<String> = (0..25).map(|n| format!("key{n:02}")).collect();
     keys.iter().for_each(|key| {
@@ -201,9 +202,10 @@ fn put_entry(term: u64, index: u64, key: &str) -> Entry {
 /// Killed while it writes, again and again: what it had acknowledged is in the log.
 #[test]
 fn an_etcd_that_is_killed_while_it_writes_has_what_it_acknowledged() {
+    let Some(tools) = tools() else { return };
     let folder = Folder::new();
     let dir = folder.path("data");
-    let Some(mut etcd) = Etcd::new(dir.clone(), &["--snapshot-count", "20"]) else { return };
+    let mut etcd = tools.etcd("s1", &dir).with(&["--snapshot-count", "20"]);
     let mut acknowledged = Vec::new();
     for round in 0..3 {
         etcd.start();
@@ -235,9 +237,10 @@ fn an_etcd_that_is_killed_while_it_writes_has_what_it_acknowledged() {
 /// released, so that it begins behind entry 1: etcd has its members from the v2 store's JSON alone.
 #[test]
 fn etcd_starts_from_a_snapshot_file_and_a_released_log_written_here() {
+    let Some(tools) = tools() else { return };
     let folder = Folder::new();
     let dir = folder.path("data");
-    let Some(mut etcd) = Etcd::new(dir.clone(), &[]) else { return };
+    let mut etcd = tools.etcd("s1", &dir);
     etcd.start();
     for n in 0..5 {
         etcd.ctl(&["put", &format!("key{n}"), "before"]);
@@ -294,17 +297,17 @@ fn etcd_starts_from_a_snapshot_file_and_a_released_log_written_here() {
 /// `etcdctl snapshot restore` makes a log and a snapshot file of three members: byte for byte those made here.
 #[test]
 fn a_restored_directory_is_what_would_be_written_here() {
+    let Some(tools) = tools() else { return };
     let folder = Folder::new();
-    let Some(mut etcd) = Etcd::new(folder.path("data"), &[]) else { return };
+    let mut etcd = tools.etcd("s1", folder.path("data"));
     etcd.start();
     etcd.ctl(&["put", "a", "b"]);
     let (saved, restored) = (folder.path("saved.db"), folder.path("restored"));
-    etcd.ctl(&["snapshot", "save", &saved.display().to_string()]);
+    etcd.ctl(&["snapshot", "save", &saved]);
     etcd.stop();
     let initial = "n1=http://127.0.0.1:1,n<2=http://127.0.0.1:2,n<2=http://127.0.0.1:22,n3=http://127.0.0.1:3";
-    let [saved, data_dir] = [&saved, &restored].map(|path| path.display().to_string());
     let own = ["--name", "n1", "--initial-advertise-peer-urls", "http://127.0.0.1:1", "--initial-cluster", initial];
-    etcd.ctl(&[&["snapshot", "restore", &saved, "--data-dir", &data_dir][..], &own].concat());
+    etcd.ctl(&[&["snapshot", "restore", &saved, "--data-dir", &restored][..], &own].concat());
 
     let mut disk = load(&restored);
     let (snapshot, recovery) = read(&mut disk);
@@ -337,10 +340,9 @@ fn a_restored_directory_is_what_would_be_written_here() {
 /// All segments of a real log, record by record, are written again byte for byte.
 #[test]
 fn a_real_log_is_written_again_byte_for_byte() {
-    let Some(archive) = peers_file("files/etcd-3.4.23-data-dir.tar.gz") else { return };
     let folder = Folder::new();
-    unpack(&archive, &folder);
-    let disk = load(&folder.path("dfmt"));
+    let Some(dir) = long_life(folder.root()) else { return };
+    let disk = load(&dir);
     let files = disk.list("member/wal");
     let segments: Vec<Segment> = files.iter().filter_map(|file| Segment::parse("member/wal", file)).collect();
     let mut reader = Reader::new(&disk, &segments).unwrap();

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 use seedbed::api::{Error, Request, RequestId, Response};
-use seedbed::disk::{DiskDone, DiskRead, OpSink};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskDone, DiskRead, OpSink, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::member::{Config, Effects, Input, Member, Peer, StartError};
 use seedbed::pb::etcdserverpb::{Metadata, PutRequest, RangeRequest};
 use seedbed::pb::ids;
@@ -25,7 +25,7 @@ fn config(members: u64) -> Config {
 /// A member, its disk and its clock: every disk operation is done at once.
 struct Bench {
     member: Member,
-    disk: SharedMemDisk,
+    disk: Shared<MemDisk>,
     now: Now,
     replies: Vec<(RequestId, Result<Response, Error>)>,
 }
@@ -33,7 +33,7 @@ struct Bench {
 impl Bench {
     fn start(config: Config, disk: MemDisk, now: Now) -> Bench {
         let mut fx = Effects::default();
-        let disk = SharedMemDisk::new(disk);
+        let disk = Shared::new(disk);
         let member = Member::open(config, now, &disk.reader(), &mut fx).expect("a legal image");
         let done: Vec<DiskDone> = fx.disk.drain(..).map(|op| disk.get().apply(&op)).collect();
         let mut bench = Bench { member, disk, now, replies: Vec::new() };
@@ -153,7 +153,7 @@ fn directory(entries: u64, commit: u64, snapshot: Option<u64>) -> MemDisk {
 }
 
 fn refusal(disk: &MemDisk) -> StartError {
-    let disk = SharedMemDisk::new(disk.clone()).reader();
+    let disk = Shared::new(disk.clone()).reader();
     Member::open(config(1), Now::default(), &disk, &mut Effects::default()).expect_err("the member must refuse")
 }
 
@@ -183,7 +183,7 @@ fn a_lost_snapshot_is_refused_if_the_log_does_not_reach_back() {
     for file in bench.disk.list("member/wal") {
         disk.insert(&file, bench.disk.get().file(&file).unwrap().to_vec());
     }
-    let refused = Member::open(config, bench.now, &SharedMemDisk::new(disk).reader(), &mut Effects::default());
+    let refused = Member::open(config, bench.now, &Shared::new(disk).reader(), &mut Effects::default());
     let text = refused.expect_err("the log begins too late").to_string();
     assert!(text.contains("member/wal"), "{text}");
 }
@@ -193,7 +193,7 @@ fn another_members_log_is_refused() {
     let disk = directory(1, 1, None);
     let other = Config { id: 99, ..config(1) };
     let error = {
-        let disk = SharedMemDisk::new(disk).reader();
+        let disk = Shared::new(disk).reader();
         Member::open(other, Now::default(), &disk, &mut Effects::default()).expect_err("not its log")
     };
     assert!(matches!(error, StartError::Foreign { .. }), "{error:?}");

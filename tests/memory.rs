@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId};
 use seedbed::backend::{BoltConfig, EngineConfig};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::Shared;
+use seedbed::disk_mem::MemDisk;
 use seedbed::member::{Config, Effects, Input, Member, Peer};
 use seedbed::pb::etcdserverpb::PutRequest;
 use seedbed::pb::ids;
@@ -37,7 +38,7 @@ const VALUE: usize = 256;
 
 struct Rig {
     member: Member,
-    disk: SharedMemDisk,
+    disk: Shared<MemDisk>,
     now: Now,
     fx: Effects,
 }
@@ -52,7 +53,7 @@ impl Rig {
             snapshot_catchup: 500,
             ..Config::new(peer.id, 7, vec![peer])
         };
-        let (disk, mut fx, now) = (SharedMemDisk::new(MemDisk::new()), Effects::default(), Now::default());
+        let (disk, mut fx, now) = (Shared::new(MemDisk::new()), Effects::default(), Now::default());
         let member = Member::open(config, now, &disk.reader(), &mut fx).expect("an empty disk");
         let mut rig = Rig { member, disk, now, fx };
         rig.settle();

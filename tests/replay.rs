@@ -1,14 +1,16 @@
 //! Replays: a run that follows its own resolved plan is the same run, for every shipped scenario; a trace names the event
 //! at which two runs part.
 
+#[path = "support/folder.rs"]
+mod folder;
 mod support;
 
+use folder::Folder;
 use seedbed_sim::capsule::Capsule;
 use seedbed_sim::judge::judge;
 use seedbed_sim::scenario::ScenarioFile;
 use seedbed_sim::watch::{Comparison, Together, TraceFile, section};
 use seedbed_sim::world::{Options, Perturb};
-use std::fs;
 use support::shipped;
 
 /// Seeds of each scenario and arm.
@@ -91,9 +93,8 @@ fn conditions_met_at_the_start_and_together_replay_too() {
 
 #[test]
 fn a_kept_trace_names_the_event_at_which_runs_part() {
-    let folder = std::env::temp_dir().join(format!("seedbed-replay-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder for the trace");
-    let path = folder.join("kept.trace");
+    let folder = Folder::new();
+    let path = folder.root().join("kept.trace");
     let file = ScenarioFile::parse("conditions.toml", CONDITIONS).expect("right");
     let trace = TraceFile::create(&path).expect("writable");
     trace.begin(&section("conditions", None, 1));
@@ -130,5 +131,4 @@ fn a_kept_trace_names_the_event_at_which_runs_part() {
 
     let error = Comparison::open(&path, "conditions", None, 2).expect_err("another seed");
     assert!(error.to_string().contains("no section \"# conditions, seed 2\""), "{error}");
-    fs::remove_dir_all(&folder).expect("removable");
 }

@@ -37,9 +37,11 @@ pub mod v2store;
 
 pub use change::{Change, ChangeError, Record};
 
+use crate::backend::bolt::View;
 use crate::backend::{BackendError, Bucket, Engine};
 use crate::pb::ids::MemberJson;
 use crate::raft::NodeId;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The key of the bucket `cluster`.
@@ -92,10 +94,25 @@ pub struct Cluster {
 impl Cluster {
     /// Reads the records of a database. An error names bucket and key: the database is damaged.
     pub fn load(engine: &dyn Engine) -> Result<Cluster, BackendError> {
+        Cluster::read_all(|bucket, visit| engine.range(bucket, &[], None, visit))
+    }
+
+    /// The same, of a file that nobody serves from.
+    pub fn load_view(view: &View) -> Result<Cluster, BackendError> {
+        Cluster::read_all(|bucket, visit| match view.bucket(bucket.name().as_bytes())? {
+            Some(info) => view.pairs(&info, &[], None, visit),
+            None => Ok(()),
+        })
+    }
+
+    /// `range` visits all pairs of a bucket until it is told to stop.
+    fn read_all(
+        range: impl Fn(Bucket, &mut dyn FnMut(&[u8], &Bytes) -> bool) -> Result<(), BackendError>,
+    ) -> Result<Cluster, BackendError> {
         let mut cluster = Cluster::default();
         for bucket in [Bucket::Members, Bucket::MembersRemoved, Bucket::Cluster] {
             let mut read = Ok(());
-            engine.range(bucket, &[], None, &mut |key, value| {
+            range(bucket, &mut |key, value| {
                 read = cluster.read(bucket, key, value).map_err(|expected| BackendError::Record {
                     bucket: bucket.name(),
                     key: String::from_utf8_lossy(key).into_owned(),
@@ -168,7 +185,6 @@ mod tests {
     use super::*;
     use crate::backend::Memory;
     use crate::mvcc::{Applied, Store, StoreConfig};
-    use bytes::Bytes;
 
     fn store(bucket: Bucket, key: &'static str, value: &'static str) -> Store {
         let mut store = Store::new(Box::new(Memory::new()), StoreConfig::default());

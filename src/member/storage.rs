@@ -5,12 +5,11 @@
 
 use super::start::StartError;
 use super::{Config, Effects, Member, wal_dir};
-use crate::backend::bolt::Bolt;
+use crate::backend::bolt::{Bolt, View};
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
 use crate::cluster::{Cluster, v2store};
-use crate::disk::{DiskRead, FileName, OpId, OpSink};
-use crate::disk_mem::{MemDisk, SharedMemDisk};
+use crate::disk::{DiskError, DiskRead, FileName, OpId, OpSink};
 use crate::mvcc::Store;
 use crate::raft::Snapshot;
 use crate::snap::restart::{self, Found, Start};
@@ -128,7 +127,7 @@ impl Member {
         }
         let synced = received.sync(&mut ops);
         self.installer.receive(received);
-        let mut awaited = snap::write(&snapshot.meta, &cluster_of(&self.config, &snapshot.data)?, &mut ops);
+        let mut awaited = snap::write(&snapshot.meta, &cluster_of(&snapshot.data)?, &mut ops);
         awaited.push(synced);
         Ok(awaited)
     }
@@ -150,9 +149,82 @@ impl Member {
 }
 
 /// The cluster's records of a database image, as a snapshot file holds them.
-fn cluster_of(config: &Config, image: &Bytes) -> Result<Bytes, BackendError> {
-    let mut disk = MemDisk::new();
-    disk.insert(&db_file(), image.to_vec());
-    let engine = open_database(config, &db_file(), &SharedMemDisk::new(disk).reader())?;
-    Ok(v2store::encode(&Cluster::load(&*engine)?))
+///
+/// All of the image is looked at: a damaged one is refused while it has no name. Once it had the database's, no start
+/// would get past it.
+fn cluster_of(image: &Bytes) -> Result<Bytes, BackendError> {
+    let view = View::open(Rc::new(Received(image.clone())), db_file())?;
+    view.freelist()?;
+    view.walk(&mut |_| {})?;
+    Ok(v2store::encode(&Cluster::load_view(&view)?))
+}
+
+/// A database that has arrived, as a disk with that file; its bytes are shared with the message that brought them.
+struct Received(Bytes);
+
+impl DiskRead for Received {
+    fn list(&self, _dir: &str) -> Vec<FileName> {
+        vec![db_file()]
+    }
+
+    fn len(&self, _file: &str) -> Result<u64, DiskError> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&self, _file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
+        let from = usize::try_from(offset).map_or(self.0.len(), |offset| offset.min(self.0.len()));
+        let n = buf.len().min(self.0.len() - from);
+        buf[..n].copy_from_slice(&self.0[from..from + n]);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{BoltConfig, Bucket};
+    use crate::disk::Shared;
+    use crate::disk_mem::MemDisk;
+
+    /// A database with a member and with enough keys for a tree, as a leader sends it.
+    fn image(config: BoltConfig) -> Bytes {
+        let (disk, mut ops, mut id) = (Shared::new(MemDisk::new()), Vec::new(), 0);
+        let mut bolt = Bolt::create(disk.reader(), db_file(), config, &mut OpSink::new(&mut ops, &mut id));
+        bolt.begin();
+        let member = br#"{"id":10,"peerURLs":["http://10.0.0.1:2380"],"name":"n1"}"#;
+        bolt.put(Bucket::Members, Bytes::from_static(b"a"), Bytes::from_static(member)).unwrap();
+        for n in 0..100u64 {
+            bolt.put(Bucket::Key, n.to_be_bytes().to_vec().into(), Bytes::from_static(&[7; 50])).unwrap();
+        }
+        bolt.commit();
+        bolt.commit_batch(&mut OpSink::new(&mut ops, &mut id)).unwrap();
+        while !ops.is_empty() {
+            for op in std::mem::take(&mut ops) {
+                let done = disk.get().apply(&op);
+                bolt.op_done(done.id, &mut OpSink::new(&mut ops, &mut id)).unwrap();
+            }
+        }
+        let mut image = bolt.begin_image();
+        bolt.image_chunk(&mut image, usize::MAX).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_received_image_tells_its_members_and_a_damaged_one_is_refused() {
+        for sync_freelist in [false, true] {
+            let image = image(BoltConfig { page_size: 512, sync_freelist, ..BoltConfig::default() });
+            let cluster = v2store::decode(&cluster_of(&image).unwrap()).unwrap();
+            assert_eq!(cluster.members[&10].peer_urls, ["http://10.0.0.1:2380"]);
+
+            assert!(cluster_of(&image.slice(..image.len() - 1)).is_err(), "cut short");
+            let view = View::open(Rc::new(Received(image.clone())), db_file()).unwrap();
+            let mut pages = Vec::new();
+            view.walk(&mut |page| pages.push(page.id)).unwrap();
+            assert!(pages.len() > 10, "{pages:?}");
+            for page in pages.into_iter().filter(|page| *page > 0) {
+                let mut damaged = image.to_vec();
+                damaged[page as usize * 512 + 8] ^= 1;
+                assert!(cluster_of(&damaged.into()).is_err(), "page {page} says that it is of another kind");
+            }
+        }
+    }
 }

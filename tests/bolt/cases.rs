@@ -1,6 +1,6 @@
 //! What the engine does in cases that have a name.
 
-use crate::rig::{FILE, Rig, check, disk_with};
+use crate::rig::{DB, Pairs, Rig};
 use bytes::Bytes;
 use proptest::prelude::*;
 use seedbed::backend::bolt::{Bolt, Metas, View};
@@ -30,12 +30,12 @@ fn synced() -> BoltConfig {
 #[test]
 fn a_new_file_has_all_buckets_and_both_metas() {
     let rig = Rig::new(BoltConfig::default());
-    let view = View::open(rig.disk.reader(), FILE.into()).expect("a new file");
+    let view = View::open(rig.disk.reader(), DB.into()).expect("a new file");
     let names: Vec<_> = view.buckets().expect("a new file").iter().map(|bucket| bucket.name().to_vec()).collect();
     assert_eq!(names, Bucket::ALL.map(|bucket| bucket.name().as_bytes().to_vec()));
     assert!(view.buckets().expect("a new file").iter().all(|bucket| bucket.is_inline()));
     assert!(view.metas().metas.iter().all(Result::is_ok));
-    assert_eq!(rig.disk.get().list("member"), [FILE.into()], "nothing is left beside it");
+    assert_eq!(rig.disk.get().list("member"), [DB.into()], "nothing is left beside it");
 }
 
 #[test]
@@ -44,9 +44,9 @@ fn nothing_has_the_real_name_before_it_is_durable() {
     rig.write([put(1, 10)]);
     rig.begin_commit();
     assert_eq!(rig.bolt.get(Bucket::Key, &key(1)).expect("in memory").map(|value| value.len()), Some(10));
-    while !matches!(rig.ops[0].action, Action::Sync) {
-        rig.one();
-        assert!(!Bolt::exists(&*rig.disk.reader(), FILE));
+    while !matches!(rig.out[0].action, Action::Sync) {
+        rig.step();
+        assert!(!Bolt::exists(&*rig.disk.reader(), DB));
     }
     assert_eq!(rig.settle(), [Finished::Commit]);
     rig.restart();
@@ -59,11 +59,11 @@ fn data_is_synced_before_the_meta_is_written() {
     rig.write([put(3, 300)]);
     rig.begin_commit();
     let meta_writes =
-        |rig: &Rig| rig.ops.iter().filter(|op| matches!(op.action, Action::Write { offset: 0 | 4096, .. })).count();
-    while !rig.ops.is_empty() {
-        let last_of_data = rig.ops.len() == 1 && meta_writes(&rig) == 0;
-        rig.one();
-        assert!(last_of_data == (meta_writes(&rig) == 1 && rig.ops.len() == 2), "{:?}", rig.ops);
+        |rig: &Rig| rig.out.iter().filter(|op| matches!(op.action, Action::Write { offset: 0 | 4096, .. })).count();
+    while !rig.out.is_empty() {
+        let last_of_data = rig.out.len() == 1 && meta_writes(&rig) == 0;
+        rig.step();
+        assert!(last_of_data == (meta_writes(&rig) == 1 && rig.out.len() == 2), "{:?}", rig.out);
         if last_of_data {
             return assert_eq!(rig.settle(), [Finished::Commit]);
         }
@@ -79,8 +79,8 @@ fn values_longer_than_a_page_overflow() {
     rig.write((0..20).filter(|n| n % 3 == 0).map(|n| (Bucket::Key, key(n), None)));
     rig.commit();
     rig.restart();
-    check(&rig.disk);
-    let lengths: Vec<usize> = rig.pairs().iter().map(|(_, _, value)| value.len()).collect();
+    rig.check_file();
+    let lengths: Vec<usize> = rig.pairs().values().map(Bytes::len).collect();
     assert_eq!(lengths, (0..20).filter(|n| n % 3 != 0).map(|n| 1 + 3000 * n).collect::<Vec<usize>>());
 }
 
@@ -97,8 +97,8 @@ fn deletes_shrink_the_tree_and_free_its_pages() {
     let empty = rig.bolt.stats();
     assert_eq!(empty.size - empty.free_pages * 4096, empty.in_use);
     assert!(empty.in_use <= 5 * 4096, "{empty:?}");
-    assert_eq!(rig.pairs(), []);
-    check(&rig.disk);
+    assert_eq!(rig.pairs(), Pairs::new());
+    rig.check_file();
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn overwriting_reuses_pages_and_the_file_rests() {
         let rested = rig.bolt.stats().size;
         (20..100).for_each(|round| overwrite(&mut rig, round));
         assert_eq!(rig.bolt.stats().size, rested);
-        let len = rig.disk.reader().len(FILE).expect("the file");
+        let len = rig.disk.reader().len(DB).expect("the file");
         assert!(len * 10 <= rested * 13, "{len} bytes of file for {rested}");
     }
 }
@@ -129,7 +129,7 @@ fn an_image_pins_its_pages_and_no_others() {
     }
     assert_eq!(rig.bolt.stats().readers, 1);
     assert!(rig.bolt.stats().size < 4 * image.size, "pages born and dead since the image began are used again");
-    let other = Rig::start(disk_with(rig.read(&mut image, 1)), rig.config).expect("an image is a file");
+    let other = Rig::open(rig.read(&mut image, 1), rig.config).expect("an image is a file");
     assert_eq!(other.pairs(), expected);
     rig.bolt.end_image(image);
     assert_eq!(rig.bolt.stats().pending_pages, 0);
@@ -138,15 +138,14 @@ fn an_image_pins_its_pages_and_no_others() {
 #[test]
 fn one_bad_meta_is_survived_and_two_are_told() {
     let rig = filled(BoltConfig::default(), 10, 10);
-    let file = rig.disk.get().file(FILE).expect("the file").to_vec();
+    let file = rig.bytes();
     for page in 0..2 {
         let mut damaged = file.clone();
         damaged[page * 4096 + 30] ^= 1;
-        let metas =
-            Metas::read(&*Rig::start(disk_with(damaged.clone()), rig.config).expect("the other").disk.reader(), FILE);
+        let metas = Metas::read(&*Rig::open(damaged.clone(), rig.config).expect("the other").disk.reader(), DB);
         assert!(metas.expect("readable").metas[page].is_err());
         damaged[(1 - page) * 4096 + 20] ^= 1;
-        let Err(BackendError::Meta { reasons, .. }) = Rig::start(disk_with(damaged), rig.config).map(drop) else {
+        let Err(BackendError::Meta { reasons, .. }) = Rig::open(damaged, rig.config).map(drop) else {
             panic!("no meta is left");
         };
         assert!(reasons.contains("page 0: expected") && reasons.contains("page 1: expected"), "{reasons}");
@@ -157,9 +156,9 @@ fn one_bad_meta_is_survived_and_two_are_told() {
 fn a_file_cut_short_is_refused_with_the_page_that_is_missing() {
     let rig = filled(BoltConfig::default(), 1000, 100);
     let size = rig.bolt.stats().size as usize;
-    let mut file = rig.disk.get().file(FILE).expect("the file").to_vec();
+    let mut file = rig.bytes();
     file.truncate(size - 1);
-    let error = Rig::start(disk_with(file), rig.config).map(drop).expect_err("too short").to_string();
+    let error = Rig::open(file, rig.config).map(drop).expect_err("too short").to_string();
     assert!(error.contains(&format!("page {}: expected a file of {} pages", size / 4096 - 1, size / 4096)), "{error}");
 }
 
@@ -178,7 +177,7 @@ fn a_synced_freelist_spares_the_scan() {
     rig.restart();
     rig.write([put(1, 1)]);
     rig.commit();
-    check(&rig.disk);
+    rig.check_file();
 }
 
 #[test]
@@ -189,7 +188,7 @@ fn a_defragmentation_waits_for_images_of_the_old_file() {
     rig.begin_defrag();
     while !rig.defrag_slice(10_000) {}
     assert_eq!(rig.settle(), []);
-    let other = Rig::start(disk_with(rig.read(&mut image, 100_000)), rig.config).expect("an image is a file");
+    let other = Rig::open(rig.read(&mut image, 100_000), rig.config).expect("an image is a file");
     assert_eq!(other.pairs(), expected);
     rig.bolt.end_image(image);
     assert!(rig.defrag_slice(1));
@@ -197,7 +196,7 @@ fn a_defragmentation_waits_for_images_of_the_old_file() {
     assert_eq!(rig.pairs(), expected);
     let mut image = rig.bolt.begin_image();
     assert_eq!(rig.settle(), [Finished::Defrag]);
-    let other = Rig::start(disk_with(rig.read(&mut image, 100_000)), rig.config).expect("an image is a file");
+    let other = Rig::open(rig.read(&mut image, 100_000), rig.config).expect("an image is a file");
     assert_eq!((other.pairs(), rig.pairs()), (expected.clone(), expected));
     rig.bolt.end_image(image);
 }
@@ -209,7 +208,7 @@ fn an_abandoned_defragmentation_leaves_nothing() {
     assert!(!rig.defrag_slice(10_000));
     rig.abandon_defrag();
     assert_eq!(rig.settle(), []);
-    assert_eq!(rig.disk.get().list("member"), [FILE.into()]);
+    assert_eq!(rig.disk.get().list("member"), [DB.into()]);
     rig.write([put(7, 7)]);
     rig.commit();
 }
@@ -219,8 +218,8 @@ fn defrag_after_a_cut_one(bugs: BugSet) -> Rig {
     let mut rig = filled(BoltConfig { bugs, ..BoltConfig::default() }, 100, 100);
     rig.begin_defrag();
     while !rig.defrag_slice(1 << 20) {}
-    while !matches!(rig.ops[0].action, Action::Rename { .. }) {
-        rig.one();
+    while !matches!(rig.out[0].action, Action::Rename { .. }) {
+        rig.step();
     }
     rig.restart();
     rig.write([(Bucket::Key, key(50), None), put(51, 3)]);
@@ -251,14 +250,14 @@ proptest! {
         let mut rig = filled(config, 300, 40);
         rig.write((0..300).filter(|n| n % 3 == 0).map(|n| (Bucket::Key, key(n), None)));
         rig.commit();
-        let mut file = rig.disk.get().file(FILE).expect("the file").to_vec();
+        let mut file = rig.bytes();
         for (at, byte) in hits {
             // The heads and elements of pages are what a reader trusts most.
             let at = if near { at / 48 * 512 + at % 48 } else { at };
             let at = at % file.len();
             file[at] = byte;
         }
-        let Ok(mut rig) = Rig::start(disk_with(file), config) else { return Ok(()) };
+        let Ok(mut rig) = Rig::open(file, config) else { return Ok(()) };
         let mut seen = 0;
         let _ = rig.bolt.range(Bucket::Key, b"", None, &mut |_, _| { seen += 1; true });
         prop_assert!(seen < 100_000);

@@ -2,4 +2,5 @@
 
 mod cases;
 mod model;
+#[path = "../support/bolt.rs"]
 mod rig;

@@ -1,15 +1,17 @@
 //! Members of Seedbed on disks in memory, with a network that delivers at once, and their directories as real files.
 
-use crate::real::{Etcd, Folder};
+use crate::etcd;
+use crate::folder::Folder;
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
 use seedbed::backend::{Bucket, EngineConfig};
-use seedbed::disk::{DiskDone, DiskRead};
-use seedbed::disk_mem::{MemDisk, SharedMemDisk};
+use seedbed::disk::{DiskDone, DiskRead, Shared};
+use seedbed::disk_mem::MemDisk;
 use seedbed::member::{Config, Effects, Input, Member, Peer};
 use seedbed::mvcc::Store;
 use seedbed::pb::etcdserverpb::RangeRequest;
 use seedbed::pb::ids;
+use seedbed::pb::mvccpb::KeyValue;
 use seedbed::time::{MILLISECOND, Now};
 use std::collections::VecDeque;
 
@@ -26,7 +28,7 @@ pub(crate) struct Cluster {
 
 struct Running {
     member: Member,
-    disk: SharedMemDisk,
+    disk: Shared<MemDisk>,
     config: Config,
 }
 
@@ -75,24 +77,20 @@ impl Cluster {
         cluster
     }
 
-    /// A member of Seedbed on the directory that a real one left.
-    pub(crate) fn take_over(etcd: &Etcd, folder: &Folder) -> Cluster {
-        let mut disk = MemDisk::new();
-        for (name, bytes) in folder.files("n1") {
-            disk.insert(&name, bytes);
-        }
-        let peer_urls = vec![format!("http://127.0.0.1:{}", etcd.peer_port)];
+    /// A member of Seedbed on the directory that a real one with this address left.
+    pub(crate) fn take_over(data_dir: &str, peer_url: String) -> Cluster {
+        let peer_urls = vec![peer_url];
         let peer = Peer { id: ids::member_id(&peer_urls, TOKEN, None), name: "n1".to_owned(), peer_urls };
         let mut config = Config::new(peer.id, ids::cluster_id(&[peer.id]), vec![peer.clone()]);
         config.engine = EngineConfig::Bolt(Default::default());
         let mut cluster =
             Cluster { peers: vec![peer], members: Vec::new(), now: start(), next_request: 1, replied: Vec::new() };
-        cluster.open(config, disk);
+        cluster.open(config, etcd::load(data_dir));
         cluster
     }
 
     fn open(&mut self, config: Config, disk: MemDisk) {
-        let disk = SharedMemDisk::new(disk);
+        let disk = Shared::new(disk);
         let mut fx = Effects::default();
         let member = Member::open(config.clone(), self.now, &disk.reader(), &mut fx).expect("a legal image");
         self.members.push(Running { member, disk, config });
@@ -178,10 +176,7 @@ impl Cluster {
         self.pass(1_000);
         for (running, peer) in self.members.iter().zip(&self.peers) {
             assert_eq!(running.config.id, peer.id);
-            for file in running.disk.list("member") {
-                let bytes = running.disk.read_all(&file).expect("a perfect disk");
-                folder.write(&format!("{}/{file}", peer.name), &bytes);
-            }
+            etcd::store(&running.disk.get(), folder.path(&peer.name));
         }
     }
 
@@ -209,15 +204,8 @@ fn start() -> Now {
     Now { mono: 0, wall: 1_700_000_000_000 * MILLISECOND }
 }
 
-/// Key, value, create and mod revision, version.
-pub(crate) type Row = (Vec<u8>, Vec<u8>, i64, i64, i64);
-
 /// Everything that lives at a revision.
-pub(crate) fn keys_at(store: &Store, revision: i64) -> Vec<Row> {
+pub(crate) fn keys_at(store: &Store, revision: i64) -> Vec<KeyValue> {
     let all = RangeRequest { key: "\0".into(), range_end: "\0".into(), revision, ..RangeRequest::default() };
-    let response = store.range(&all).expect("a readable revision");
-    let row = |kv: seedbed::pb::mvccpb::KeyValue| {
-        (kv.key.to_vec(), kv.value.to_vec(), kv.create_revision, kv.mod_revision, kv.version)
-    };
-    response.kvs.into_iter().map(row).collect()
+    store.range(&all).expect("a readable revision").kvs
 }

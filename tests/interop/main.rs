@@ -1,18 +1,27 @@
 //! Real etcd reads what Seedbed wrote, and the other way round.
 //!
 //! These tests start Debian's etcd (3.4, packages etcd-server and etcd-client) on loopback ports of their own, with data
-//! directories below the target directory, and end what they started. Where the programs are absent they say that they
+//! directories in folders of their own, and end what they started. Where the programs are absent they say that they
 //! were skipped; with `SEEDBED_REQUIRE_ETCD` set they fail instead, so that a build that means to run them does.
 
 mod cluster;
-mod real;
+#[path = "../support/etcd.rs"]
+mod etcd;
+#[path = "../support/folder.rs"]
+mod folder;
 
 use bytes::Bytes;
 use cluster::Cluster;
-use real::{Etcd, Folder, available};
+use etcd::{Etcd, Tools, tools};
+use folder::Folder;
 use seedbed::api::Request;
 use seedbed::mvcc::{HashKv, Store};
 use seedbed::pb::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Snapshots come often enough that there are some.
+const OFTEN: [&str; 2] = ["--snapshot-count", "20"];
 
 /// Puts, overwrites, deletes and a compaction: revisions 2 to 61.
 fn workload() -> Vec<Request> {
@@ -34,6 +43,28 @@ fn workload() -> Vec<Request> {
     requests.extend((30..55).map(put));
     requests.push(delete("k00"));
     requests
+}
+
+/// The same through a real etcd; at least revision 40 follows.
+fn drive(etcd: &Etcd) {
+    for n in 0..30 {
+        etcd.put(&format!("k{:02}", n % 11), &format!("value-{n}-{}", "y".repeat(n * 13 % 200)));
+    }
+    etcd.ctl(&["del", "k03"]);
+    etcd.ctl(&["del", "k05", "k08"]);
+    etcd.ctl(&["compaction", "20"]);
+    for n in 30..45 {
+        etcd.put(&format!("k{:02}", n % 11), &format!("value-{n}"));
+    }
+    // A compaction removes its records within milliseconds, and a batch is durable after 100 ms.
+    sleep(Duration::from_millis(300));
+}
+
+/// A real etcd on the directory that a member of Seedbed wrote.
+fn member(tools: &Tools, folder: &Folder, cluster: &Cluster, number: usize) -> Etcd {
+    let peer = &cluster.peers[number];
+    let port = peer.peer_urls[0].rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    tools.etcd(&peer.name, folder.path(&peer.name)).with(&OFTEN).with_peer_port(port)
 }
 
 /// Seedbed's HashKV at every revision that etcd hashes, which are those after the compacted one.
@@ -60,21 +91,21 @@ fn assert_serves_the_same(etcd: &Etcd, store: &Store) {
 
 #[test]
 fn etcd_serves_what_a_sole_member_wrote() {
-    let Some(tools) = available() else { return };
-    let folder = Folder::new("sole");
+    let Some(tools) = tools() else { return };
+    let folder = Folder::new();
     let mut cluster = Cluster::start(&tools.ports(1));
     cluster.run(workload());
     cluster.stop(&folder);
-    let etcd = Etcd::start(&tools, &folder, &cluster, 0);
-    etcd.wait_until_healthy();
+    let mut etcd = member(&tools, &folder, &cluster, 0);
+    etcd.start();
     assert_serves_the_same(&etcd, cluster.store(0));
     assert_eq!(etcd.put("after", "1"), cluster.store(0).revision() + 1, "and it works on");
 }
 
 #[test]
 fn etcd_serves_what_a_member_with_snapshots_and_released_segments_wrote() {
-    let Some(tools) = available() else { return };
-    let folder = Folder::new("snapshots");
+    let Some(tools) = tools() else { return };
+    let folder = Folder::new();
     let mut cluster = Cluster::start_with(&tools.ports(1), |config| {
         config.snapshot_count = 10;
         config.snapshot_catchup = 5;
@@ -85,20 +116,21 @@ fn etcd_serves_what_a_member_with_snapshots_and_released_segments_wrote() {
     cluster.run(workload());
     cluster.stop(&folder);
     assert!(!folder.has("n1/member/wal/0000000000000000-0000000000000000.wal"), "the first segment is released");
-    let etcd = Etcd::start(&tools, &folder, &cluster, 0);
-    etcd.wait_until_healthy();
+    let mut etcd = member(&tools, &folder, &cluster, 0);
+    etcd.start();
     assert_serves_the_same(&etcd, cluster.store(0));
 }
 
 #[test]
 fn etcd_serves_what_three_members_wrote() {
-    let Some(tools) = available() else { return };
-    let folder = Folder::new("three");
+    let Some(tools) = tools() else { return };
+    let folder = Folder::new();
     let mut cluster = Cluster::start(&tools.ports(3));
     cluster.run(workload());
     cluster.stop(&folder);
-    let members: Vec<Etcd> = (0..3).map(|member| Etcd::start(&tools, &folder, &cluster, member)).collect();
-    for (number, etcd) in members.iter().enumerate() {
+    let mut members: Vec<Etcd> = (0..3).map(|number| member(&tools, &folder, &cluster, number)).collect();
+    members.iter_mut().for_each(Etcd::spawn);
+    for (number, etcd) in members.iter_mut().enumerate() {
         etcd.wait_until_healthy();
         assert_serves_the_same(etcd, cluster.store(number));
     }
@@ -106,12 +138,13 @@ fn etcd_serves_what_three_members_wrote() {
 
 #[test]
 fn seedbed_goes_on_where_etcd_stopped_or_was_killed() {
-    let Some(tools) = available() else { return };
+    let Some(tools) = tools() else { return };
     for kill in [false, true] {
-        let folder = Folder::new(if kill { "killed" } else { "stopped" });
-        let mut etcd = Etcd::start_new(&tools, &folder);
-        etcd.wait_until_healthy();
-        real::drive(&etcd);
+        let folder = Folder::new();
+        let dir = folder.path("n1");
+        let mut etcd = tools.etcd("n1", &dir).with(&OFTEN);
+        etcd.start();
+        drive(&etcd);
         let (revision, keys) = (etcd.revision(), etcd.keys_at(etcd.revision()));
         let first = 21;
         let hashes: Vec<_> = (first..=revision).map(|revision| etcd.hash_kv(revision)).collect();
@@ -121,7 +154,7 @@ fn seedbed_goes_on_where_etcd_stopped_or_was_killed() {
             etcd.stop()
         }
 
-        let mut cluster = Cluster::take_over(&etcd, &folder);
+        let mut cluster = Cluster::take_over(&dir, etcd.peer_url());
         cluster.wait_for_leader();
         assert_eq!(cluster.store(0).revision(), revision, "killed: {kill}");
         assert_eq!(cluster::keys_at(cluster.store(0), revision), keys);
@@ -136,19 +169,19 @@ fn seedbed_goes_on_where_etcd_stopped_or_was_killed() {
 
 #[test]
 fn etcdctl_reads_and_restores_a_snapshot_of_seedbed() {
-    let Some(tools) = available() else { return };
-    let folder = Folder::new("snapshot");
+    let Some(tools) = tools() else { return };
+    let folder = Folder::new();
     let mut cluster = Cluster::start(&tools.ports(1));
     cluster.run(workload());
     let snapshot = cluster.snapshot(0);
-    folder.write("saved.db", &snapshot.with_sha256());
-    let status = tools.snapshot_status(&folder.path("saved.db"));
+    let saved = folder.file("saved.db", snapshot.with_sha256());
+    let status = tools.snapshot_status(&saved);
     assert_eq!(status.revision, cluster.store(0).revision());
     assert_eq!(status.hash, snapshot.hash());
     assert_eq!(status.total_size, snapshot.bytes.len() as u64);
 
-    tools.snapshot_restore(&folder.path("saved.db"), &folder.path("n1"), &cluster);
-    let etcd = Etcd::start(&tools, &folder, &cluster, 0);
-    etcd.wait_until_healthy();
+    tools.snapshot_restore(&saved, &folder.path("n1"), "n1", &cluster.peers[0].peer_urls[0]);
+    let mut etcd = member(&tools, &folder, &cluster, 0);
+    etcd.start();
     assert_serves_the_same(&etcd, cluster.store(0));
 }

@@ -1,67 +1,50 @@
 //! Real etcd, where it is installed, and data directories that it wrote.
 //!
-//! A test that needs what is not there says so and passes: `let Some(etcd) = … else { return };`.
+//! A test that needs what is not there says so and passes: `let Some(tools) = tools() else { return };`. With
+//! `SEEDBED_REQUIRE_ETCD` set it fails instead where etcd is missing, so that a build that means to run it does.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use prost::Message as _;
 use seedbed::disk::DiskRead as _;
 use seedbed::disk_mem::MemDisk;
+use seedbed::pb::etcdserverpb::RangeResponse;
+use seedbed::pb::mvccpb::KeyValue;
+use serde_json::Value;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long anything real may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An empty folder, gone with the test.
-pub(crate) struct Folder(PathBuf);
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(20);
 
-impl Folder {
-    pub(crate) fn new() -> Folder {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("seedbed-etcd-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a folder can be made");
-        Folder(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A file of the folder of other projects' files; `None` (and a word about it) if it is not there.
-pub(crate) fn peers_file(name: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+/// A data directory that an etcd 3.4 wrote in a long life: unpacked into `folder`, where it has this path. `None` (and a
+/// word about it) where the folder of other projects' files is not.
+pub(crate) fn long_life(folder: &Path) -> Option<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.ancestors().find(|dir| dir.join("Cargo.lock").exists()).expect("a package lies in a workspace");
     let peers = std::env::var_os("SEEDBED_PEERS").map_or_else(|| root.join("../shared/peers"), PathBuf::from);
-    let file = peers.join(name);
-    if file.exists() {
-        return Some(file);
+    let archive = peers.join("files/etcd-3.4.23-data-dir.tar.gz");
+    if !archive.exists() {
+        eprintln!("skipped: {} is not there; SEEDBED_PEERS names the folder that has it", archive.display());
+        return None;
     }
-    println!("skipped: {} is not there", file.display());
-    None
-}
-
-/// Unpacks a `.tar.gz`.
-pub(crate) fn unpack(archive: &Path, into: &Folder) {
-    let status = Command::new("tar").arg("xzf").arg(archive).arg("-C").arg(&into.0).status().expect("tar runs");
+    let status = Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(folder).status().expect("tar runs");
     assert!(status.success(), "tar: {status}");
+    Some(folder.join("dfmt"))
 }
 
 /// The files of a data directory.
-pub(crate) fn load(data_dir: &Path) -> MemDisk {
+pub(crate) fn load(data_dir: impl AsRef<Path>) -> MemDisk {
     let mut disk = MemDisk::new();
     for folder in ["member/wal", "member/snap"] {
-        for entry in fs::read_dir(data_dir.join(folder)).expect("a data directory") {
+        for entry in fs::read_dir(data_dir.as_ref().join(folder)).expect("a data directory") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().expect("a file").to_string_lossy().into_owned();
             disk.insert(&format!("{folder}/{name}"), fs::read(&path).expect("readable"));
@@ -71,7 +54,8 @@ pub(crate) fn load(data_dir: &Path) -> MemDisk {
 }
 
 /// Writes the files back, and removes those that are gone.
-pub(crate) fn store(disk: &MemDisk, data_dir: &Path) {
+pub(crate) fn store(disk: &MemDisk, data_dir: impl AsRef<Path>) {
+    let data_dir = data_dir.as_ref();
     for folder in ["member/wal", "member/snap"] {
         let path = data_dir.join(folder);
         let _ = fs::remove_dir_all(&path);
@@ -90,105 +74,199 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("modes can be set");
 }
 
-/// One member of real etcd, alone in its cluster.
+/// That etcd and etcdctl are there.
+pub(crate) struct Tools(());
+
+/// The tools. `None` (and a word about it) where they are not installed.
+pub(crate) fn tools() -> Option<Tools> {
+    for tool in ["etcd", "etcdctl"] {
+        let found = Command::new(tool).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if let Err(error) = found {
+            assert!(std::env::var_os("SEEDBED_REQUIRE_ETCD").is_none(), "{tool} is to be installed: {error}");
+            eprintln!("skipped: {tool} is not installed (Debian: etcd-server, etcd-client): {error}");
+            return None;
+        }
+    }
+    Some(Tools(()))
+}
+
+impl Tools {
+    /// Free loopback ports.
+    pub(crate) fn ports(&self, count: usize) -> Vec<u16> {
+        // All are held until the last is known, so that they differ.
+        let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let held: Vec<TcpListener> = (0..count).map(bind).collect();
+        held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+    }
+
+    /// A member with this data directory, not yet started: alone in its cluster, unless the directory knows better.
+    pub(crate) fn etcd(&self, name: &str, data_dir: impl Into<PathBuf>) -> Etcd {
+        let ports = self.ports(2);
+        let (name, data_dir) = (name.to_owned(), data_dir.into());
+        Etcd { name, data_dir, client_port: ports[0], peer_port: ports[1], flags: Vec::new(), process: None }
+    }
+
+    /// What `etcdctl snapshot status` says of a file.
+    pub(crate) fn snapshot_status(&self, file: &str) -> Status {
+        let json = json(&output(etcdctl().args(["snapshot", "status", file, "-w", "json"])));
+        let number = |key: &str| json[key].as_i64().expect("a number");
+        Status { hash: number("hash") as u32, revision: number("revision"), total_size: number("totalSize") as u64 }
+    }
+
+    /// Has `etcdctl` make the data directory of a member, alone in its cluster, from a snapshot.
+    pub(crate) fn snapshot_restore(&self, file: &str, data_dir: &str, name: &str, peer_url: &str) {
+        let mut command = etcdctl();
+        command.args(["snapshot", "restore", file, "--data-dir", data_dir, "--name", name]);
+        command.args(["--initial-advertise-peer-urls", peer_url]);
+        output(command.args(["--initial-cluster", &format!("{name}={peer_url}")]));
+    }
+}
+
+/// See [`Tools::snapshot_status`].
+pub(crate) struct Status {
+    pub(crate) hash: u32,
+    pub(crate) revision: i64,
+    pub(crate) total_size: u64,
+}
+
+/// One member of real etcd. It ends with the value.
 pub(crate) struct Etcd {
+    name: String,
     data_dir: PathBuf,
-    client: String,
-    peer: String,
+    client_port: u16,
+    peer_port: u16,
     flags: Vec<String>,
-    child: Option<Child>,
+    process: Option<Child>,
 }
 
 impl Etcd {
-    /// A member with this data directory, not yet started. `None` (and a word about it) where etcd is not installed.
-    pub(crate) fn new(data_dir: PathBuf, flags: &[&str]) -> Option<Etcd> {
-        for tool in ["etcd", "etcdctl"] {
-            let found = Command::new(tool).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status();
-            if let Err(error) = found {
-                assert!(std::env::var_os("SEEDBED_REQUIRE_ETCD").is_none(), "{tool} is to be installed: {error}");
-                println!("skipped: {tool} is not installed: {error}");
-                return None;
-            }
-        }
-        // Both are held until both are known, so that they differ.
-        let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a loopback port"));
-        let [client, peer] = ports.map(|port| format!("http://{}", port.local_addr().expect("it is bound")));
-        let flags = flags.iter().map(ToString::to_string).collect();
-        Some(Etcd { data_dir, client, peer, flags, child: None })
+    /// With these flags besides its name, directory and addresses.
+    pub(crate) fn with(mut self, flags: &[&str]) -> Etcd {
+        self.flags.extend(flags.iter().map(ToString::to_string));
+        self
     }
 
-    pub(crate) fn peer_url(&self) -> &str {
-        &self.peer
+    /// With a peer address that others know already.
+    pub(crate) fn with_peer_port(mut self, peer_port: u16) -> Etcd {
+        self.peer_port = peer_port;
+        self
     }
 
-    pub(crate) fn client_url(&self) -> &str {
-        &self.client
+    pub(crate) fn client_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.client_port)
     }
 
-    /// Starts it and waits until it serves.
+    pub(crate) fn peer_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.peer_port)
+    }
+
+    /// Starts it, and waits until it serves.
     pub(crate) fn start(&mut self) {
-        let log = fs::File::create(self.data_dir.with_extension("log")).expect("writable");
-        let child = Command::new("etcd")
-            .args(["--name", "s1", "--logger", "zap"])
+        self.spawn();
+        self.wait_until_healthy();
+    }
+
+    /// Starts it. One of several members serves only when most of them run.
+    pub(crate) fn spawn(&mut self) {
+        let (client, peer) = (self.client_url(), self.peer_url());
+        let log = fs::File::create(self.log_file()).expect("writable");
+        let process = Command::new("etcd")
+            .args(["--name", &self.name, "--logger", "zap"])
             .arg("--data-dir")
             .arg(&self.data_dir)
-            .args(["--listen-client-urls", &self.client, "--advertise-client-urls", &self.client])
-            .args(["--listen-peer-urls", &self.peer, "--initial-advertise-peer-urls", &self.peer])
-            .args(["--initial-cluster", &format!("s1={}", self.peer)])
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--initial-cluster", &format!("{}={peer}", self.name)])
             .args(&self.flags)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .expect("etcd starts");
-        self.child = Some(child);
+        self.process = Some(process);
+    }
+
+    pub(crate) fn wait_until_healthy(&mut self) {
+        let log = |etcd: &Etcd| fs::read_to_string(etcd.log_file()).unwrap_or_default();
         let begun = Instant::now();
-        while !self.try_ctl(&["endpoint", "health"]).status.success() {
-            let ended = self.child.as_mut().expect("started").try_wait().expect("a child can be asked");
-            let log = || fs::read_to_string(self.data_dir.with_extension("log")).unwrap_or_default();
-            assert!(ended.is_none(), "etcd refuses: {}", log());
-            assert!(begun.elapsed() < PATIENCE, "etcd does not serve: {}", log());
+        loop {
+            let asked = self.etcdctl(&["endpoint", "health", "--command-timeout", "2s"]).output();
+            if asked.expect("etcdctl runs").status.success() {
+                return;
+            }
+            let ended = self.process.as_mut().expect("it was started").try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "etcd refuses: {}", log(self));
+            assert!(begun.elapsed() < PATIENCE, "etcd does not serve: {}", log(self));
+            sleep(PAUSE);
         }
     }
 
-    fn try_ctl(&self, args: &[&str]) -> Output {
-        let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.client, "--command-timeout", "2s"]).args(args);
-        command.output().expect("etcdctl runs")
+    fn log_file(&self) -> PathBuf {
+        self.data_dir.with_extension("log")
     }
 
-    /// A put in a process of its own: its success is the acknowledgement.
-    pub(crate) fn spawn_put(&self, key: &str) -> Child {
-        let mut command = Command::new("etcdctl");
-        command.env("ETCDCTL_API", "3").args(["--endpoints", &self.client, "put", key, "value"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("etcdctl runs")
+    fn etcdctl(&self, args: &[&str]) -> Command {
+        let mut command = etcdctl();
+        command.args(["--endpoints", &self.client_url()]).args(args);
+        command
     }
 
     /// What `etcdctl` prints.
     pub(crate) fn ctl(&self, args: &[&str]) -> String {
-        let Output { status, stdout, stderr } = self.try_ctl(args);
-        assert!(status.success(), "etcdctl {args:?}: {}", String::from_utf8_lossy(&stderr));
-        String::from_utf8(stdout).expect("UTF-8")
+        String::from_utf8(output(&mut self.etcdctl(args))).expect("UTF-8")
+    }
+
+    /// The same, as JSON.
+    pub(crate) fn ask(&self, args: &[&str]) -> Value {
+        json(&output(self.etcdctl(args).args(["-w", "json"])))
+    }
+
+    /// Puts, and tells the revision.
+    pub(crate) fn put(&self, key: &str, value: &str) -> i64 {
+        self.ask(&["put", key, value])["header"]["revision"].as_i64().expect("a revision")
+    }
+
+    /// A put in a process of its own: its success is the acknowledgement.
+    pub(crate) fn spawn_put(&self, key: &str) -> Child {
+        let mut command = self.etcdctl(&["put", key, "value"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("etcdctl runs")
+    }
+
+    pub(crate) fn revision(&self) -> i64 {
+        self.ask(&["get", "none"])["header"]["revision"].as_i64().expect("a revision")
+    }
+
+    /// Everything that lives at a revision.
+    pub(crate) fn keys_at(&self, revision: i64) -> Vec<KeyValue> {
+        let args = ["get", "", "--prefix", "--rev", &revision.to_string(), "-w", "protobuf"];
+        RangeResponse::decode(&output(&mut self.etcdctl(&args))[..]).expect("protobuf").kvs
+    }
+
+    /// Hash and compact revision.
+    pub(crate) fn hash_kv(&self, revision: i64) -> (u32, i64) {
+        let answer = self.ask(&["endpoint", "hashkv", "--rev", &revision.to_string()]);
+        let hash = &answer[0]["HashKV"];
+        (hash["hash"].as_i64().expect("a hash") as u32, hash["compact_revision"].as_i64().unwrap_or_default())
     }
 
     /// As `kill -9` does.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
         }
     }
 
     /// As an operator does.
     pub(crate) fn stop(&mut self) {
-        let child = self.child.as_mut().expect("it runs");
-        let status = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+        let process = self.process.as_mut().expect("it runs");
+        let status = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().expect("kill runs");
         assert!(status.success());
         let begun = Instant::now();
-        while child.try_wait().expect("a child can be asked").is_none() {
+        while process.try_wait().expect("a child can be asked").is_none() {
             assert!(begun.elapsed() < PATIENCE, "etcd does not stop");
-            std::thread::sleep(Duration::from_millis(20));
+            sleep(PAUSE);
         }
-        self.child = None;
+        self.process = None;
     }
 }
 
@@ -196,4 +274,20 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn etcdctl() -> Command {
+    let mut command = Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3");
+    command
+}
+
+fn output(command: &mut Command) -> Vec<u8> {
+    let Output { status, stdout, stderr } = command.output().expect("etcdctl runs");
+    assert!(status.success(), "{command:?}: {}", String::from_utf8_lossy(&stderr));
+    stdout
+}
+
+fn json(text: &[u8]) -> Value {
+    serde_json::from_slice(text).expect("etcdctl prints JSON")
 }

@@ -4,10 +4,11 @@ use super::history::History;
 use super::leader::Leader;
 use super::life::{Always, Life};
 use crate::scenario;
-use crate::world::disk::{DiskHandle, SimDisk};
+use crate::world::disk::SimDisk;
 use crate::world::random::Stream;
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId};
+use seedbed::disk::Shared;
 use seedbed::member::{Config, Input};
 use seedbed::pb::etcdserverpb::PutRequest;
 use seedbed::raft::{Body, Message, NodeId, RejectHint, Snapshot};
@@ -52,7 +53,7 @@ impl Donor {
             ..config.clone()
         };
         let friend = config.initial_cluster[2].id;
-        let life = Life::start(config, DiskHandle::new(fresh_disk()), START, Rc::new(History::new()), &mut Always);
+        let life = Life::start(config, Shared::new(fresh_disk()), START, Rc::new(History::new()), &mut Always);
         let life = life.expect("invariant: a member starts on an empty disk");
         let mut donor = Donor { life, friend, requests: 0, unanswered: Vec::new() };
         donor.run_until(|donor| donor.life.member.is_leader());

@@ -11,11 +11,12 @@ use super::leader::Leader;
 use super::life::{Ended, Life, Power};
 use super::reference::Reference;
 use crate::check::backend::BackendChecker;
-use crate::world::disk::DiskHandle;
+use crate::world::disk::SimDisk;
 use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
 use seedbed::backend::bolt::{PageUse, View};
 use seedbed::backend::{BackendError, EngineConfig};
+use seedbed::disk::Shared;
 use seedbed::member::{Config, Input};
 use seedbed::pb::etcdserverpb::{PutRequest, RangeRequest};
 use seedbed::raft::{Entry, EntryKind, Message};
@@ -61,7 +62,7 @@ impl Judge<'_> {
     /// See the module. `history` is what was promised before the power went off.
     pub(super) fn judge(
         &mut self,
-        disk: DiskHandle,
+        disk: Shared<SimDisk>,
         history: &Rc<History>,
         power: &mut dyn Power,
     ) -> Result<Sound, Wrong> {

@@ -4,9 +4,9 @@
 //! At each of them the [`Power`] is asked whether it stays on; the explorer uses the question to fork the disk.
 
 use super::history::History;
-use crate::world::disk::DiskHandle;
+use crate::world::disk::SimDisk;
 use seedbed::api::{Error, RequestId, Response};
-use seedbed::disk::{Action, DiskDone, DiskOp};
+use seedbed::disk::{Action, DiskDone, DiskOp, Shared};
 use seedbed::member::{Config, Effects, Input, Member};
 use seedbed::raft::Message;
 use seedbed::time::{Nanos, Now};
@@ -27,7 +27,7 @@ pub(super) enum Moment<'a> {
 /// Decides when the power goes off.
 pub(super) trait Power {
     /// Whether the power stays on at this moment. `history` holds what was promised before it.
-    fn stays_on(&mut self, disk: &DiskHandle, history: &Rc<History>, moment: Moment<'_>) -> bool;
+    fn stays_on(&mut self, disk: &Shared<SimDisk>, history: &Rc<History>, moment: Moment<'_>) -> bool;
 }
 
 /// Power that never fails.
@@ -35,7 +35,7 @@ pub(super) trait Power {
 pub(super) struct Always;
 
 impl Power for Always {
-    fn stays_on(&mut self, _: &DiskHandle, _: &Rc<History>, _: Moment<'_>) -> bool {
+    fn stays_on(&mut self, _: &Shared<SimDisk>, _: &Rc<History>, _: Moment<'_>) -> bool {
         true
     }
 }
@@ -57,7 +57,7 @@ pub(super) enum Ended {
 /// See the module.
 pub(super) struct Life {
     pub(super) member: Member,
-    pub(super) disk: DiskHandle,
+    pub(super) disk: Shared<SimDisk>,
     pub(super) now: Now,
     pub(super) history: Rc<History>,
     /// Operations that have begun and will report, in order.
@@ -73,7 +73,7 @@ impl Life {
     /// Starts a member on what the disk holds.
     pub(super) fn start(
         config: Config,
-        disk: DiskHandle,
+        disk: Shared<SimDisk>,
         now: Now,
         history: Rc<History>,
         power: &mut dyn Power,

@@ -11,10 +11,10 @@ use super::{Operation, Options};
 use crate::run::caught;
 use crate::scenario::Unsynced;
 use crate::story::words::counted;
-use crate::world::disk::{DiskHandle, SimDisk};
+use crate::world::disk::SimDisk;
 use crate::world::random::Stream;
 use seedbed::api::{Request, RequestId};
-use seedbed::disk::{Action, DiskOp};
+use seedbed::disk::{Action, DiskOp, Shared};
 use seedbed::member::Input;
 use seedbed::pb::etcdserverpb::{CompactionRequest, DeleteRangeRequest, PutRequest};
 use seedbed::time::{Nanos, SECOND};
@@ -58,7 +58,7 @@ pub(super) fn explore(
 
 /// Lives the whole script.
 fn live(plan: &Plan, options: &Options, mut random: Stream, power: &mut dyn Power) -> Result<(), Ended> {
-    let disk = DiskHandle::new(fresh_disk());
+    let disk = Shared::new(fresh_disk());
     disk.get().faults.lying = options.lying;
     let history = plan.leader.as_ref().map_or_else(History::new, |leader| leader.states.of_follower());
     let mut life = Life::start(plan.config.clone(), disk, START, Rc::new(history), power)?;
@@ -139,7 +139,7 @@ struct Forks<'a> {
 }
 
 impl Power for Forks<'_> {
-    fn stays_on(&mut self, disk: &DiskHandle, history: &Rc<History>, moment: Moment<'_>) -> bool {
+    fn stays_on(&mut self, disk: &Shared<SimDisk>, history: &Rc<History>, moment: Moment<'_>) -> bool {
         self.fork(&disk.get(), history, moment);
         let happens = match moment {
             Moment::Begin(op) => ("began", op),
@@ -223,7 +223,7 @@ impl Forks<'_> {
                 again.left = random.chance(AGAIN_PPM).then(|| random.below(AGAIN_WITHIN));
             }
         }
-        let image = DiskHandle::new(image);
+        let image = Shared::new(image);
         let Plan { config, leader, .. } = self.plan;
         let mut judge = Judge { config, leader: leader.clone(), reference: &mut self.reference, lives: 0 };
         let judged = judge.judge(image.clone(), history, &mut again);
@@ -270,7 +270,7 @@ struct Again {
 }
 
 impl Power for Again {
-    fn stays_on(&mut self, _: &DiskHandle, history: &Rc<History>, _: Moment<'_>) -> bool {
+    fn stays_on(&mut self, _: &Shared<SimDisk>, history: &Rc<History>, _: Moment<'_>) -> bool {
         let Some(left) = &mut self.left else { return true };
         self.promised = history.clone();
         if *left == 0 {

@@ -2,11 +2,11 @@
 
 use super::KeptFile;
 use super::clock::MemberClock;
-use super::disk::DiskHandle;
+use super::disk::SimDisk;
 use super::net::NodeSet;
 use super::record::{NodeIndex, RecordId};
 use seedbed::bug::BugSet;
-use seedbed::disk::OpId;
+use seedbed::disk::{OpId, Shared};
 use seedbed::member::{Costs, Input, Member};
 use seedbed::raft::NodeId;
 use seedbed::time::Nanos;
@@ -21,7 +21,7 @@ pub(super) struct Node {
     pub(super) process: Process,
     /// Counts starts: completions of an earlier life are void.
     pub(super) life: u32,
-    pub(super) disk: DiskHandle,
+    pub(super) disk: Shared<SimDisk>,
     pub(super) clock: MemberClock,
     /// The rate of its clock when no fault changes it.
     pub(super) own_ppm: i32,

@@ -2,13 +2,14 @@
 
 use super::World;
 use super::clock::MemberClock;
-use super::disk::{DiskHandle, SimDisk};
+use super::disk::SimDisk;
 use super::node::{Node, Process};
 use super::random::{Stream, stream_seed};
 use super::record::NodeIndex;
 use crate::scenario::{self, Cluster, Engine, Freelist, Scenario};
 use seedbed::backend::{BoltConfig, EngineConfig, FreelistKind};
 use seedbed::bug::BugSet;
+use seedbed::disk::Shared;
 use seedbed::member::{Config, Costs, Peer};
 use seedbed::pb::ids;
 use seedbed::time::Nanos;
@@ -30,10 +31,7 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
                 id: peers[usize::from(index)].id,
                 process: Process::Down,
                 life: 0,
-                disk: DiskHandle::new(SimDisk::new(
-                    scenario.disk.clone(),
-                    Stream::new(seed, &format!("disk/n{number}")),
-                )),
+                disk: Shared::new(SimDisk::new(scenario.disk.clone(), Stream::new(seed, &format!("disk/n{number}")))),
                 own_ppm: clock.rate(),
                 clock,
                 bugs: bugs_of(scenario, number),

@@ -25,13 +25,11 @@
 
 mod content;
 mod faults;
-mod handle;
 mod inode;
 mod names;
+mod read;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use handle::DiskHandle;
 
 use super::random::Stream;
 use super::record::Slow;

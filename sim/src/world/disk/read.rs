@@ -1,43 +1,7 @@
-//! A disk as it is shared by whoever does its operations and the member, which only reads.
+//! The disk as a member reads it.
 
 use super::{SECTOR, SimDisk};
 use seedbed::disk::{DiskError, DiskRead, FileName};
-use std::cell::{RefCell, RefMut};
-use std::rc::Rc;
-
-/// See the module.
-#[derive(Clone, Debug)]
-pub(crate) struct DiskHandle(Rc<RefCell<SimDisk>>);
-
-impl DiskHandle {
-    pub(crate) fn new(disk: SimDisk) -> DiskHandle {
-        DiskHandle(Rc::new(RefCell::new(disk)))
-    }
-
-    /// The disk, for the world; never while a member steps.
-    pub(crate) fn get(&self) -> RefMut<'_, SimDisk> {
-        self.0.borrow_mut()
-    }
-
-    /// The disk, for a member.
-    pub(crate) fn reader(&self) -> Rc<dyn DiskRead> {
-        Rc::new(self.clone())
-    }
-}
-
-impl DiskRead for DiskHandle {
-    fn list(&self, dir: &str) -> Vec<FileName> {
-        self.0.borrow().list(dir)
-    }
-
-    fn len(&self, file: &str) -> Result<u64, DiskError> {
-        self.0.borrow().len(file)
-    }
-
-    fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
-        self.0.borrow().read(file, offset, buf)
-    }
-}
 
 impl SimDisk {
     fn inode_of(&self, file: &str) -> Result<u32, DiskError> {
