@@ -15,9 +15,21 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Adds a put, later than all before it. Says what the key is now.
+    /// Adds a put, later than all before it. Says what the key is now. One lookup for a key that is there, and no copy
+    /// of it.
     pub(super) fn put(&mut self, key: &[u8], at: Revision) -> Change {
-        self.update(key, |key_index| key_index.put(at))
+        if let Some(key_index) = self.keys.get_mut(key) {
+            return key_index.put(at);
+        }
+        let mut key_index = KeyIndex::default();
+        let change = key_index.put(at);
+        self.keys.insert(key.into(), key_index);
+        change
+    }
+
+    /// A key's generations, to add what was recorded. While a store is restored most keys are new: one lookup for them.
+    pub(super) fn restore(&mut self, key: &[u8]) -> &mut KeyIndex {
+        self.keys.entry(key.into()).or_default()
     }
 
     /// Adds a tombstone, later than all before it. `false` if the key does not live.
@@ -28,17 +40,6 @@ impl Index {
     /// Whether any revision of `key` is known.
     pub(super) fn contains(&self, key: &[u8]) -> bool {
         self.keys.contains_key(key)
-    }
-
-    /// Adds to the key's generations. One lookup for a key that is there, and no copy of it.
-    pub(super) fn update<T>(&mut self, key: &[u8], add: impl FnOnce(&mut KeyIndex) -> T) -> T {
-        if let Some(key_index) = self.keys.get_mut(key) {
-            return add(key_index);
-        }
-        let mut key_index = KeyIndex::default();
-        let result = add(&mut key_index);
-        self.keys.insert(key.into(), key_index);
-        result
     }
 
     /// The last change of `key` at or before main revision `at`, unless it is a tombstone.

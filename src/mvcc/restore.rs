@@ -123,7 +123,7 @@ fn restore(
         if clobbers && !index.contains(&kv.key) {
             return Ok(());
         }
-        return index.update(&kv.key, |key_index| key_index.restore_tombstone(at)).map_err(broken);
+        return index.restore(&kv.key).restore_tombstone(at).map_err(broken);
     }
     if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
         return Err(broken("a key/value modified at the record's own revision and created no later"));
@@ -132,7 +132,7 @@ fn restore(
         return Err(broken("a version from 1 on that leaves room for others"));
     }
     let change = Change { at, create_revision: kv.create_revision, version: kv.version };
-    index.update(&kv.key, |key_index| key_index.restore(change)).map_err(broken)
+    index.restore(&kv.key).restore(change).map_err(broken)
 }
 
 fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError> {

@@ -50,7 +50,7 @@ use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
 use crate::check::{Failure, History, serializable::Restart};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Tolerance};
 use client::Log;
 use digest::Digest;
 use heap::EventHeap;
@@ -445,8 +445,9 @@ impl World {
         if let Err(failure) = result
             && self.failures.iter().all(|other| other.check != failure.check)
         {
-            // A cluster whose Raft is broken may spin for ever. What clients see of it shows soon.
-            if failure.check.starts_with("raft-") {
+            // A cluster whose Raft is broken may spin for ever. What clients see of it shows soon; but where it was to
+            // be broken, they are given the whole run to see it.
+            if failure.check.starts_with("raft-") && self.scenario.tolerance != Tolerance::Exceeded {
                 self.push(self.now + AFTER_BROKEN_RAFT, Event::End);
             }
             self.failures.push(failure);
