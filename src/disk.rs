@@ -53,7 +53,8 @@ pub enum Action {
         /// What.
         data: Bytes,
     },
-    /// Set the length in bytes: cut, or extend with zeros.
+    /// Set the length in bytes: cut, or extend with zeros. A disk of real files does well to write them: a later sync
+    /// of a write into a hole has to wait for the block's place in the file system's journal as well.
     Truncate {
         /// The new length in bytes.
         len: u64,
