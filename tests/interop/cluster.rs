@@ -52,17 +52,17 @@ impl Saved {
 }
 
 impl Cluster {
-    pub(crate) fn start(ports: &[u16]) -> Cluster {
-        Cluster::start_with(ports, |_| {})
+    pub(crate) fn start(addresses: &[String]) -> Cluster {
+        Cluster::start_with(addresses, |_| {})
     }
 
-    /// A new cluster, a member for each (peer) port.
-    pub(crate) fn start_with(ports: &[u16], adjust: impl Fn(&mut Config)) -> Cluster {
-        let peer = |(number, port): (usize, &u16)| {
-            let peer_urls = vec![format!("http://127.0.0.1:{port}")];
+    /// A new cluster, a member for each (peer) address.
+    pub(crate) fn start_with(addresses: &[String], adjust: impl Fn(&mut Config)) -> Cluster {
+        let peer = |(number, address): (usize, &String)| {
+            let peer_urls = vec![format!("http://{address}")];
             Peer { id: ids::member_id(&peer_urls, TOKEN, None), name: format!("n{}", number + 1), peer_urls }
         };
-        let peers: Vec<Peer> = ports.iter().enumerate().map(peer).collect();
+        let peers: Vec<Peer> = addresses.iter().enumerate().map(peer).collect();
         let cluster_id = ids::cluster_id(&peers.iter().map(|peer| peer.id).collect::<Vec<_>>());
         let mut cluster =
             Cluster { peers: peers.clone(), members: Vec::new(), now: start(), next_request: 1, replied: Vec::new() };

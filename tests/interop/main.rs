@@ -63,8 +63,7 @@ fn drive(etcd: &Etcd) {
 /// A real etcd on the directory that a member of Seedbed wrote.
 fn member(tools: &Tools, folder: &Folder, cluster: &Cluster, number: usize) -> Etcd {
     let peer = &cluster.peers[number];
-    let port = peer.peer_urls[0].rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
-    tools.etcd(&peer.name, folder.path(&peer.name)).with(&OFTEN).with_peer_port(port)
+    tools.etcd(&peer.name, folder.path(&peer.name)).with(&OFTEN).with_peer_url(&peer.peer_urls[0])
 }
 
 /// Seedbed's HashKV at every revision that etcd hashes, which are those after the compacted one.
@@ -93,7 +92,7 @@ fn assert_serves_the_same(etcd: &Etcd, store: &Store) {
 fn etcd_serves_what_a_sole_member_wrote() {
     let Some(tools) = tools() else { return };
     let folder = Folder::new();
-    let mut cluster = Cluster::start(&tools.ports(1));
+    let mut cluster = Cluster::start(&tools.addresses(1));
     cluster.run(workload());
     cluster.stop(&folder);
     let mut etcd = member(&tools, &folder, &cluster, 0);
@@ -106,7 +105,7 @@ fn etcd_serves_what_a_sole_member_wrote() {
 fn etcd_serves_what_a_member_with_snapshots_and_released_segments_wrote() {
     let Some(tools) = tools() else { return };
     let folder = Folder::new();
-    let mut cluster = Cluster::start_with(&tools.ports(1), |config| {
+    let mut cluster = Cluster::start_with(&tools.addresses(1), |config| {
         config.snapshot_count = 10;
         config.snapshot_catchup = 5;
         config.max_snapshots = 2;
@@ -125,7 +124,7 @@ fn etcd_serves_what_a_member_with_snapshots_and_released_segments_wrote() {
 fn etcd_serves_what_three_members_wrote() {
     let Some(tools) = tools() else { return };
     let folder = Folder::new();
-    let mut cluster = Cluster::start(&tools.ports(3));
+    let mut cluster = Cluster::start(&tools.addresses(3));
     cluster.run(workload());
     cluster.stop(&folder);
     let mut members: Vec<Etcd> = (0..3).map(|number| member(&tools, &folder, &cluster, number)).collect();
@@ -171,7 +170,7 @@ fn seedbed_goes_on_where_etcd_stopped_or_was_killed() {
 fn etcdctl_reads_and_restores_a_snapshot_of_seedbed() {
     let Some(tools) = tools() else { return };
     let folder = Folder::new();
-    let mut cluster = Cluster::start(&tools.ports(1));
+    let mut cluster = Cluster::start(&tools.addresses(1));
     cluster.run(workload());
     let snapshot = cluster.snapshot(0);
     let saved = folder.file("saved.db", snapshot.with_sha256());

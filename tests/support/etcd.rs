@@ -12,9 +12,9 @@ use seedbed::pb::etcdserverpb::RangeResponse;
 use seedbed::pb::mvccpb::KeyValue;
 use serde_json::Value;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -91,19 +91,20 @@ pub(crate) fn tools() -> Option<Tools> {
 }
 
 impl Tools {
-    /// Free loopback ports.
-    pub(crate) fn ports(&self, count: usize) -> Vec<u16> {
-        // All are held until the last is known, so that they differ.
-        let bind = |_| TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let held: Vec<TcpListener> = (0..count).map(bind).collect();
-        held.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+    /// Free loopback addresses. All of 127.0.0.0/8 is this machine: each process has a host of its own there, and ports
+    /// below those that connections are given. (A port that was free on 127.0.0.1 can be taken before etcd listens.)
+    pub(crate) fn addresses(&self, count: usize) -> Vec<String> {
+        static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let port = || NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        (0..count).map(|_| format!("127.{}.{b}.{c}:{}", 1 + a % 254, port())).collect()
     }
 
     /// A member with this data directory, not yet started: alone in its cluster, unless the directory knows better.
     pub(crate) fn etcd(&self, name: &str, data_dir: impl Into<PathBuf>) -> Etcd {
-        let ports = self.ports(2);
+        let [client, peer] = self.addresses(2).try_into().expect("two were asked for");
         let (name, data_dir) = (name.to_owned(), data_dir.into());
-        Etcd { name, data_dir, client_port: ports[0], peer_port: ports[1], flags: Vec::new(), process: None }
+        Etcd { name, data_dir, client, peer, flags: Vec::new(), process: None }
     }
 
     /// What `etcdctl snapshot status` says of a file.
@@ -133,8 +134,8 @@ pub(crate) struct Status {
 pub(crate) struct Etcd {
     name: String,
     data_dir: PathBuf,
-    client_port: u16,
-    peer_port: u16,
+    client: String,
+    peer: String,
     flags: Vec<String>,
     process: Option<Child>,
 }
@@ -147,17 +148,17 @@ impl Etcd {
     }
 
     /// With a peer address that others know already.
-    pub(crate) fn with_peer_port(mut self, peer_port: u16) -> Etcd {
-        self.peer_port = peer_port;
+    pub(crate) fn with_peer_url(mut self, url: &str) -> Etcd {
+        self.peer = url.strip_prefix("http://").expect("an address").to_owned();
         self
     }
 
     pub(crate) fn client_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        format!("http://{}", self.client)
     }
 
     pub(crate) fn peer_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.peer_port)
+        format!("http://{}", self.peer)
     }
 
     /// Starts it, and waits until it serves.
