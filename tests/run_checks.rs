@@ -89,6 +89,28 @@ fn logs_that_differ_before_a_common_entry_are_found() {
 }
 
 #[test]
+fn a_term_that_nobody_heard_of_may_be_led_again_after_a_crash() {
+    let lead_twice = |spoken: bool| {
+        let mut checker = RaftChecker::new(3);
+        let led = RaftEvent::BecameLeader { term: 3, votes: vec![] };
+        let appended = RaftEvent::Appended { first: 1, last: 1 };
+        let again = [member(1, 3, 1, 0, &[(3, "a")]), member(1, 3, 1, 0, &[(3, "b")])];
+        assert_eq!(checker.on_start(0, &member(1, 2, 0, 0, &[])), Ok(()));
+        if spoken {
+            let own = Body::Vote { pre: false, transfer: false, last_index: 0, last_term: 0 };
+            assert_eq!(checker.on_send(0, &message(1, 2, 3, own)), Ok(()));
+        }
+        assert_eq!(checker.on_event(0, &again[0], &led), Ok(()));
+        assert_eq!(checker.on_event(0, &again[0], &appended), Ok(()));
+        assert_eq!(checker.on_start(0, &member(1, 2, 0, 0, &[])), Ok(()), "the crash took term 3");
+        assert_eq!(checker.on_event(0, &again[1], &led), Ok(()));
+        checker.on_event(0, &again[1], &appended)
+    };
+    assert_eq!(lead_twice(false), Ok(()));
+    assert_eq!(check(lead_twice(true)), "raft-log-matching");
+}
+
+#[test]
 fn a_leader_without_a_committed_entry_is_found() {
     let mut checker = RaftChecker::new(3);
     assert_eq!(checker.on_start(0, &member(1, 2, 0, 1, &[(1, "a")])), Ok(()));

@@ -13,7 +13,8 @@
 //! first chain seen for an (index, term) is the one that every other log must have there.
 //!
 //! A vote counts when it is *spoken*: granted in a message, or a member's own when it asks for others. One that was
-//! lost in a crash before anybody heard of it may be given anew.
+//! lost in a crash before anybody heard of it may be given anew. A sole voter asks nobody: a term that it led and never
+//! made durable is forgotten with its entries, and is led again.
 //!
 //! After its first finding the checker is silent: what follows from a broken invariant teaches nothing new.
 
@@ -89,6 +90,7 @@ impl RaftChecker {
         if self.found {
             return Ok(());
         }
+        self.forget_unspoken(member, raft);
         let base = raft.first_index() - 1;
         // What came before the log's start was committed; a member with a snapshot has it by definition.
         let known = (base as usize + 1).min(self.committed.len());
@@ -98,6 +100,17 @@ impl RaftChecker {
         let appended = self.append(member, raft, base + 1, raft.last_index());
         let committed = appended.and_then(|()| self.commit(member, raft, raft.commit()));
         self.judge(committed)
+    }
+
+    /// Forgets the terms that the member led, never spoke of, and does not know any more.
+    fn forget_unspoken(&mut self, member: usize, raft: &Raft) {
+        let unknown = self.leaders.range(raft.term() + 1..).filter(|(_, leader)| **leader == member);
+        let unspoken: Vec<u64> =
+            unknown.map(|(term, _)| *term).filter(|term| !self.votes.contains_key(&(member, *term))).collect();
+        for term in unspoken {
+            self.leaders.remove(&term);
+            self.seen.iter_mut().for_each(|seen| seen.retain(|link| link.term != term));
+        }
     }
 
     /// A step of a running member; cheap, since it comes after every one.
