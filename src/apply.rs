@@ -27,6 +27,7 @@ impl From<MvccError> for Error {
         match error {
             MvccError::FutureRevision => Error::FutureRevision,
             MvccError::Compacted => Error::Compacted,
+            MvccError::KeyNotFound => Error::KeyNotFound,
             // The member stops; nobody hears more than that.
             MvccError::Backend(_) => Error::Stopped,
         }

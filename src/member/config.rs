@@ -58,6 +58,8 @@ pub struct Config {
     pub restore_chunk: usize,
     /// Longest request, in bytes of its encoding.
     pub max_request_bytes: usize,
+    /// Most compares of a transaction, and most operations of each of its branches.
+    pub max_txn_ops: usize,
     /// Most entries that may be committed but not applied before requests are refused.
     pub max_backlog: u64,
     /// Most bytes in one append message.
@@ -95,6 +97,7 @@ impl Config {
             compaction_pause: 10 * MILLISECOND,
             restore_chunk: 10_000,
             max_request_bytes: 3 * 512 * 1024,
+            max_txn_ops: 128,
             max_backlog: 5_000,
             max_append_bytes: 512 * 1024,
             max_inflight: 512,

@@ -5,7 +5,7 @@
 //! a timeout, and may still take effect.
 
 use super::{Config, Effects, Member, TraceEvent};
-use crate::api::{Error, Request, RequestId, Response};
+use crate::api::{Error, Request, RequestId, Response, validate};
 use crate::apply;
 use crate::raft::{EntryKind, NodeId, ProposeError};
 use crate::time::{MILLISECOND, Nanos, Now};
@@ -91,14 +91,7 @@ impl Member {
 
     /// Refuses what is malformed, and everything while the apply loop is too far behind.
     fn admit(&self, request: &Request) -> Result<(), Error> {
-        let empty_key = match request {
-            Request::Put(put) => put.key.is_empty(),
-            Request::DeleteRange(delete) => delete.key.is_empty(),
-            _ => false,
-        };
-        if empty_key {
-            return Err(Error::EmptyKey);
-        }
+        validate(request, self.config.max_txn_ops)?;
         if self.raft.commit() > self.raft.applied() + self.config.max_backlog {
             return Err(Error::TooManyRequests);
         }

@@ -93,6 +93,9 @@ pub enum MvccError {
     /// The revision asked for is gone.
     #[error("etcdserver: mvcc: required revision has been compacted")]
     Compacted,
+    /// A put keeps the value or the lease of a key that does not exist.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
     /// The engine failed; the member must stop.
     #[error(transparent)]
     Backend(#[from] BackendError),

@@ -64,19 +64,23 @@ impl<'a> WriteTxn<'a> {
 
     /// Sets a key.
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse, MvccError> {
-        let before = if request.prev_kv { self.store.index.get(&request.key, self.next.main) } else { None };
-        let prev_kv = before.map(|change| self.store.load(change.at)).transpose()?;
+        let keeps = request.ignore_value || request.ignore_lease;
+        let mut before = None;
+        if request.prev_kv || keeps {
+            let change = self.store.index.get(&request.key, self.next.main);
+            before = change.map(|change| self.store.load(change.at)).transpose()?;
+        }
+        let (mut value, mut lease) = (request.value.clone(), request.lease);
+        if keeps {
+            let kept = before.as_ref().ok_or(MvccError::KeyNotFound)?;
+            value = if request.ignore_value { kept.value.clone() } else { value };
+            lease = if request.ignore_lease { kept.lease } else { lease };
+        }
         let Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
-        let kv = KeyValue {
-            key: request.key.clone(),
-            create_revision,
-            mod_revision: self.next.main,
-            version,
-            value: request.value.clone(),
-            lease: request.lease,
-        };
+        let kv =
+            KeyValue { key: request.key.clone(), create_revision, mod_revision: self.next.main, version, value, lease };
         self.record(&kv, false)?;
-        Ok(PutResponse { header: None, prev_kv })
+        Ok(PutResponse { header: None, prev_kv: before.filter(|_| request.prev_kv) })
     }
 
     /// Deletes the live keys of an interval, in key order.
@@ -104,7 +108,7 @@ impl<'a> WriteTxn<'a> {
 
     /// Runs a transaction: all compares hold → `success`, else → `failure`; the same for transactions nested in it.
     ///
-    /// Every compare is decided, and every range's revision checked, before anything changes: a transaction that fails
+    /// Every compare is decided, and every range and put checked, before anything changes: a transaction that fails
     /// has no partial effects, and fails alike at every member.
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, MvccError> {
         let mut decisions = Vec::new();
@@ -126,6 +130,9 @@ impl<'a> WriteTxn<'a> {
                     return Err(MvccError::FutureRevision);
                 }
                 Some(request_op::Request::RequestRange(range)) => self.store.check_not_compacted(range)?,
+                Some(request_op::Request::RequestPut(put)) if put.ignore_value || put.ignore_lease => {
+                    self.store.index.get(&put.key, self.revision()).ok_or(MvccError::KeyNotFound)?;
+                }
                 _ => {}
             }
         }

@@ -2,6 +2,7 @@
 
 mod compaction;
 mod hash;
+mod keep;
 mod model;
 mod restore;
 
