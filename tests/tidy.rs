@@ -52,6 +52,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/backend", &["backend", "disk", "bug"]),
     ("src/mvcc", &["mvcc", "backend", "pb", "bug"]),
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
+    ("src/lease", &["lease", "backend", "pb", "time"]),
     ("src/api.rs", &["pb", "raft"]),
     ("src/apply.rs", &["api", "backend", "cluster", "mvcc", "pb", "raft"]),
 ];
