@@ -13,8 +13,9 @@
 //!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend ──► disk
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
-//!   mvcc/     revisions, index, txn,                 ├──► wal, snap ──► disk
-//!             compaction, hash                       │      └──────────► raft
+//!   mvcc/     revisions, index, txn,                 ├──► lease ──► backend
+//!             compaction, hash                       ├──► wal, snap ──► disk
+//!   lease/    who lives how long                     │      └──────────► raft
 //!   backend/  named buckets of pairs:                └──► raft ──► bug
 //!             in memory, or in bbolt's file
 //!   wal/      what Raft must not forget
@@ -58,6 +59,7 @@ pub mod bug;
 pub mod cluster;
 pub mod disk;
 pub mod disk_mem;
+pub mod lease;
 pub mod member;
 pub mod mvcc;
 pub mod pb;
