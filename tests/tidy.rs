@@ -54,7 +54,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
     ("src/api", &["api", "pb", "raft"]),
     ("src/lease", &["lease", "backend", "pb", "time"]),
-    ("src/apply.rs", &["api", "backend", "cluster", "mvcc", "pb", "raft"]),
+    ("src/apply", &["apply", "api", "backend", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
 ];
 
 #[test]

@@ -33,6 +33,15 @@ pub enum Error {
     /// The revision asked for was compacted.
     #[error("etcdserver: mvcc: required revision has been compacted")]
     Compacted,
+    /// No such lease.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
+    /// The lease's id is taken.
+    #[error("etcdserver: lease already exists")]
+    LeaseExists,
+    /// More than 9,000,000,000 s.
+    #[error("etcdserver: too large lease TTL")]
+    LeaseTtlTooLarge,
     /// The leader is handing over and takes no proposals.
     #[error("raft proposal dropped")]
     ProposalDropped,
@@ -66,6 +75,8 @@ pub enum Code {
     Unknown,
     /// 3
     InvalidArgument,
+    /// 5
+    NotFound,
     /// 8
     ResourceExhausted,
     /// 9
@@ -88,9 +99,10 @@ impl Error {
             | Error::DuplicateKey
             | Error::RequestTooLarge => Code::InvalidArgument,
             Error::TooManyRequests => Code::ResourceExhausted,
-            Error::FutureRevision | Error::Compacted => Code::OutOfRange,
+            Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
+            Error::LeaseNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,
-            Error::NotLeader | Error::BadLeaderTransferee => Code::FailedPrecondition,
+            Error::NotLeader | Error::BadLeaderTransferee | Error::LeaseExists => Code::FailedPrecondition,
             Error::LeaderChanged | Error::Timeout | Error::TimeoutLeaderFail | Error::NoLeader | Error::Stopped => {
                 Code::Unavailable
             }

@@ -10,8 +10,10 @@ pub use error::{Code, Error};
 pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
+    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, TxnRequest, TxnResponse,
 };
 use crate::raft::NodeId;
 
@@ -32,6 +34,16 @@ pub enum Request {
     Txn(TxnRequest),
     /// Forget the history before a revision.
     Compact(CompactionRequest),
+    /// Grant a lease.
+    LeaseGrant(LeaseGrantRequest),
+    /// End a lease; its keys go with it.
+    LeaseRevoke(LeaseRevokeRequest),
+    /// Begin a lease's life anew. The leader answers.
+    LeaseKeepAlive(LeaseKeepAliveRequest),
+    /// How long will a lease live? The leader answers.
+    LeaseTimeToLive(LeaseTimeToLiveRequest),
+    /// All leases.
+    LeaseLeases,
     /// Copy this member's database into a dense file (`etcdctl defrag`). Concerns this member alone.
     Defragment,
     /// Hand leadership to this member.
@@ -51,8 +63,20 @@ pub enum Response {
     Txn(TxnResponse),
     /// To [`Request::Compact`].
     Compact(CompactionResponse),
+    /// To [`Request::LeaseGrant`].
+    LeaseGrant(LeaseGrantResponse),
+    /// To [`Request::LeaseRevoke`].
+    LeaseRevoke(LeaseRevokeResponse),
+    /// To [`Request::LeaseKeepAlive`].
+    LeaseKeepAlive(LeaseKeepAliveResponse),
+    /// To [`Request::LeaseTimeToLive`].
+    LeaseTimeToLive(LeaseTimeToLiveResponse),
+    /// To [`Request::LeaseLeases`].
+    LeaseLeases(LeaseLeasesResponse),
     /// To [`Request::Defragment`]: the dense file is durable and in use.
     Defragment,
     /// To [`Request::MoveLeader`]: the new leader leads.
     MoveLeader,
+    /// Of an entry that nobody asked for.
+    Nothing,
 }

@@ -20,7 +20,14 @@ pub fn validate(request: &Request, max_ops: usize) -> Result<(), Error> {
         Request::Put(request) => put(request),
         Request::DeleteRange(delete) => key(&delete.key),
         Request::Txn(request) => txn(request, max_ops).and_then(|()| Writes::of_txn(request).map(drop)),
-        Request::Compact(_) | Request::Defragment | Request::MoveLeader(_) => Ok(()),
+        Request::Compact(_)
+        | Request::LeaseGrant(_)
+        | Request::LeaseRevoke(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::LeaseTimeToLive(_)
+        | Request::LeaseLeases
+        | Request::Defragment
+        | Request::MoveLeader(_) => Ok(()),
     }
 }
 

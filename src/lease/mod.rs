@@ -229,6 +229,11 @@ impl Lessor {
         }
     }
 
+    /// Whether there is no lease at all.
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
     /// Whether there is such a lease.
     pub fn contains(&self, id: i64) -> bool {
         self.leases.contains_key(&id)

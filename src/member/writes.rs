@@ -43,6 +43,12 @@ impl Writes {
         }
     }
 
+    /// The next number.
+    pub(super) fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
     /// The client that waits for this number, if it still does.
     pub(super) fn applied(&mut self, number: u64) -> Option<RequestId> {
         self.pending.remove(&number)
@@ -69,13 +75,18 @@ impl Writes {
 }
 
 impl Member {
-    pub(super) fn on_write(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
+    pub(super) fn on_write(&mut self, now: Now, id: RequestId, mut request: Request, fx: &mut Effects) {
         if let Err(error) = self.admit(&request) {
             fx.replies.push((id, Err(error)));
             return;
         }
-        let number = self.writes.next_number;
-        self.writes.next_number += 1;
+        let number = self.writes.take_number();
+        if let Request::LeaseGrant(grant) = &mut request
+            && grant.id == 0
+        {
+            // Chosen before it is proposed, so that every member grants the same; clients know only positive ones.
+            grant.id = (self.writes.take_number() & (u64::MAX >> 1)) as i64;
+        }
         let data = Bytes::from(apply::encode(number, request));
         if data.len() > self.config.max_request_bytes {
             fx.replies.push((id, Err(Error::RequestTooLarge)));

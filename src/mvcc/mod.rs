@@ -33,7 +33,7 @@ pub use compact::Compacted;
 pub use hash::{HashJob, HashKv};
 pub use restore::Restoring;
 pub use revision::Revision;
-pub use write::WriteTxn;
+pub use write::{Change, WriteTxn};
 
 use crate::backend::{BackendError, Bucket, Engine};
 use crate::bug::BugSet;
@@ -96,6 +96,9 @@ pub enum MvccError {
     /// A put keeps the value or the lease of a key that does not exist.
     #[error("etcdserver: key not found")]
     KeyNotFound,
+    /// A put names a lease that does not exist.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
     /// The engine failed; the member must stop.
     #[error(transparent)]
     Backend(#[from] BackendError),

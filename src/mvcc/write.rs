@@ -1,6 +1,6 @@
 //! Writing: the transaction in which one entry is applied.
 
-use super::key_index::Change;
+use super::key_index;
 use super::read::Interval;
 use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::compare::TargetUnion;
@@ -18,6 +18,16 @@ pub struct WriteTxn<'a> {
     pub(super) store: &'a mut Store,
     /// The revision of the next change.
     next: Revision,
+    changes: Vec<Change>,
+}
+
+/// What became of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its new state; of a deleted one only the key.
+    pub kv: KeyValue,
+    /// It was deleted.
+    pub tombstone: bool,
 }
 
 impl<'a> WriteTxn<'a> {
@@ -28,7 +38,12 @@ impl<'a> WriteTxn<'a> {
         store.put_marks(entry)?;
         store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
-        Ok(WriteTxn { store, next })
+        Ok(WriteTxn { store, next, changes: Vec::new() })
+    }
+
+    /// Takes what changed up to now, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// Closes the transaction. Returns the store's revision.
@@ -76,10 +91,10 @@ impl<'a> WriteTxn<'a> {
             value = if request.ignore_value { kept.value.clone() } else { value };
             lease = if request.ignore_lease { kept.lease } else { lease };
         }
-        let Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
+        let key_index::Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
         let kv =
             KeyValue { key: request.key.clone(), create_revision, mod_revision: self.next.main, version, value, lease };
-        self.record(&kv, false)?;
+        self.record(kv, false)?;
         Ok(PutResponse { header: None, prev_kv: before.filter(|_| request.prev_kv) })
     }
 
@@ -101,7 +116,7 @@ impl<'a> WriteTxn<'a> {
                 response.prev_kvs.push(self.store.load(at)?);
             }
             assert!(self.store.index.tombstone(&key, self.next), "invariant: only what lives is deleted");
-            self.record(&KeyValue { key, ..KeyValue::default() }, true)?;
+            self.record(KeyValue { key, ..KeyValue::default() }, true)?;
         }
         Ok(response)
     }
@@ -110,14 +125,24 @@ impl<'a> WriteTxn<'a> {
     ///
     /// Every compare is decided, and every range and put checked, before anything changes: a transaction that fails
     /// has no partial effects, and fails alike at every member.
-    pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, MvccError> {
+    /// `may_put` has a say about each put on the path that is taken.
+    pub fn txn(
+        &mut self,
+        request: &TxnRequest,
+        may_put: &dyn Fn(&PutRequest) -> Result<(), MvccError>,
+    ) -> Result<TxnResponse, MvccError> {
         let mut decisions = Vec::new();
-        self.decide(request, &mut decisions)?;
+        self.decide(request, may_put, &mut decisions)?;
         self.run(request, &mut decisions.into_iter())
     }
 
     /// Appends, in the order in which [`WriteTxn::run`] meets them, whether each transaction succeeds.
-    fn decide(&self, request: &TxnRequest, decisions: &mut Vec<bool>) -> Result<(), MvccError> {
+    fn decide(
+        &self,
+        request: &TxnRequest,
+        may_put: &dyn Fn(&PutRequest) -> Result<(), MvccError>,
+        decisions: &mut Vec<bool>,
+    ) -> Result<(), MvccError> {
         let mut succeeded = true;
         for compare in &request.compare {
             succeeded = succeeded && self.holds(compare)?;
@@ -125,13 +150,16 @@ impl<'a> WriteTxn<'a> {
         decisions.push(succeeded);
         for op in branch(request, succeeded) {
             match &op.request {
-                Some(request_op::Request::RequestTxn(nested)) => self.decide(nested, decisions)?,
+                Some(request_op::Request::RequestTxn(nested)) => self.decide(nested, may_put, decisions)?,
                 Some(request_op::Request::RequestRange(range)) if range.revision > self.revision() => {
                     return Err(MvccError::FutureRevision);
                 }
                 Some(request_op::Request::RequestRange(range)) => self.store.check_not_compacted(range)?,
-                Some(request_op::Request::RequestPut(put)) if put.ignore_value || put.ignore_lease => {
-                    self.store.index.get(&put.key, self.revision()).ok_or(MvccError::KeyNotFound)?;
+                Some(request_op::Request::RequestPut(put)) => {
+                    may_put(put)?;
+                    if put.ignore_value || put.ignore_lease {
+                        self.store.index.get(&put.key, self.revision()).ok_or(MvccError::KeyNotFound)?;
+                    }
                 }
                 _ => {}
             }
@@ -182,9 +210,10 @@ impl<'a> WriteTxn<'a> {
         }
     }
 
-    fn record(&mut self, kv: &KeyValue, tombstone: bool) -> Result<(), BackendError> {
+    fn record(&mut self, kv: KeyValue, tombstone: bool) -> Result<(), BackendError> {
         let at = self.next;
         self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into())?;
+        self.changes.push(Change { kv, tombstone });
         self.next.sub += 1;
         Ok(())
     }
