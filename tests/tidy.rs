@@ -53,6 +53,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/mvcc", &["mvcc", "backend", "pb", "bug"]),
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
     ("src/lease", &["lease", "backend", "pb", "time"]),
+    ("src/auth", &["auth", "backend", "pb", "time"]),
     ("src/api.rs", &["pb", "raft"]),
     ("src/apply.rs", &["api", "backend", "cluster", "mvcc", "pb", "raft"]),
 ];
