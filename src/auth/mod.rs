@@ -29,36 +29,37 @@
 //!
 //! The functions that a log entry calls return the [`Record`]s to write in that entry's transaction.
 //!
-//! `admin` changes users and roles, `permissions` merges what a user's roles permit, `check` asks, `token` and `password`
-//! say who somebody is.
+//! `admin` changes users and roles, `permissions` merges what a user's roles permit, `check` asks, `token`, `jwt` and
+//! `password` say who somebody is.
 //!
 //! # Left out
 //! - Names from certificates: whoever ends TLS makes the [`AuthInfo`].
-//! - JWT.
 //! - Entries of etcd before 3.5 that carry a password instead of its hash. Each member of such an etcd salts it anew, so
 //!   their users' records differ; here the entry is refused ([`AuthError::NoPasswordUser`]).
 
 mod admin;
 mod check;
 mod error;
+mod jwt;
 mod password;
 mod permissions;
 mod token;
 
 pub use check::LeaseKeys;
 pub use error::AuthError;
+pub use jwt::Jwt;
 pub use password::{COST_DEFAULT, hash_password, hash_to_entry, verify_password};
 pub use token::{entry_of, token_prefix};
 
 use crate::backend::{BackendError, Bucket, Engine, Record};
 use crate::pb::authpb::{Role, User};
 use crate::pb::etcdserverpb::{InternalAuthenticateRequest, RequestHeader};
-use crate::time::Nanos;
+use crate::time::Now;
 use bytes::Bytes;
 use permissions::Permissions;
 use prost::Message;
 use std::collections::BTreeMap;
-use token::SimpleTokens;
+use token::Tokens;
 
 /// The user that cannot be locked out, and the role that permits everything.
 const ROOT: &str = "root";
@@ -91,7 +92,7 @@ pub struct AuthStore {
     roles: BTreeMap<String, Role>,
     /// By user: derived from users and roles, never stored.
     permissions: BTreeMap<String, Permissions>,
-    tokens: SimpleTokens,
+    tokens: Tokens,
 }
 
 impl Default for AuthStore {
@@ -102,7 +103,7 @@ impl Default for AuthStore {
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             permissions: BTreeMap::new(),
-            tokens: SimpleTokens::default(),
+            tokens: Tokens::default(),
         }
     }
 }
@@ -143,6 +144,11 @@ impl AuthStore {
         Ok(())
     }
 
+    /// Gives out signed tokens from now on, instead of simple ones.
+    pub fn use_jwt(&mut self, jwt: Jwt) {
+        self.tokens = Tokens::Jwt(jwt);
+    }
+
     /// Whether anything is checked.
     pub fn enabled(&self) -> bool {
         self.enabled
@@ -173,7 +179,7 @@ impl AuthStore {
             return Vec::new();
         }
         self.enabled = false;
-        self.tokens = SimpleTokens::default();
+        self.tokens.retain(|_| false);
         self.changed(vec![put(Bucket::Auth, ENABLED, vec![0])])
     }
 
@@ -193,7 +199,7 @@ impl AuthStore {
     /// Applies the authentication of entry `index`: whoever proposed it has checked the password. Returns the token.
     pub fn authenticate(
         &mut self,
-        now: Nanos,
+        now: Now,
         request: &InternalAuthenticateRequest,
         index: u64,
     ) -> Result<String, AuthError> {
@@ -202,7 +208,8 @@ impl AuthStore {
         }
         match self.users.get(&request.name) {
             Some(user) if !has_no_password(user) => {
-                Ok(self.tokens.assign(now, &request.name, &request.simple_token, index))
+                let info = AuthInfo { username: request.name.clone(), revision: self.revision };
+                Ok(self.tokens.assign(now, &info, &request.simple_token, index))
             }
             _ => Err(AuthError::AuthFailed),
         }
@@ -210,12 +217,11 @@ impl AuthStore {
 
     /// For whom a token stands, as of now; nobody while auth is off. A token of an entry that this member has not
     /// applied ([`entry_of`]) is to be asked about later.
-    pub fn info(&mut self, now: Nanos, token: &str) -> Result<AuthInfo, AuthError> {
+    pub fn info(&mut self, now: Now, token: &str) -> Result<AuthInfo, AuthError> {
         if !self.enabled {
             return Ok(AuthInfo::default());
         }
-        let user = self.tokens.user_of(now, token).ok_or(AuthError::InvalidAuthToken)?;
-        Ok(AuthInfo { username: user.to_owned(), revision: self.revision })
+        self.tokens.info(now, token, self.revision).ok_or(AuthError::InvalidAuthToken)
     }
 
     /// On whose behalf the member itself proposes: the revoke of an expired lease must pass the checks too (etcd #11689).
@@ -349,7 +355,7 @@ pub(super) mod tests {
 
     fn login(store: &mut AuthStore, name: &str) -> Result<String, AuthError> {
         let (name, simple_token) = (name.to_owned(), format!("{name}letters"));
-        store.authenticate(0, &InternalAuthenticateRequest { name, simple_token, ..Default::default() }, 9)
+        store.authenticate(Now::default(), &InternalAuthenticateRequest { name, simple_token, ..Default::default() }, 9)
     }
 
     #[test]
@@ -387,8 +393,8 @@ pub(super) mod tests {
         let change = AuthUserChangePasswordRequest { name, hashed_password, ..Default::default() };
         write(&mut engine, elsewhere.user_change_password(&change).unwrap());
         store.restore(&engine).unwrap();
-        assert_eq!(store.info(0, &alice), Err(AuthError::InvalidAuthToken));
-        assert_eq!(store.info(0, &root), Ok(store.root_info()));
+        assert_eq!(store.info(Now::default(), &alice), Err(AuthError::InvalidAuthToken));
+        assert_eq!(store.info(Now::default(), &root), Ok(store.root_info()));
     }
 
     #[test]
@@ -397,24 +403,47 @@ pub(super) mod tests {
         assert_eq!(login(&mut store, "nobody"), Err(AuthError::AuthFailed));
         let token = login(&mut store, "alice").unwrap();
         assert_eq!(token, "aliceletters.9");
-        let info = store.info(1, &token).unwrap();
+        let info = store.info(Now::default(), &token).unwrap();
         assert_eq!(info, AuthInfo { username: "alice".to_owned(), revision: store.revision() });
         store.role_add(&AuthRoleAddRequest { name: "other".to_owned() }).unwrap();
-        assert_eq!(store.info(1, &token).unwrap().revision, store.revision(), "admitted at the present revision");
+        assert_eq!(
+            store.info(Now::default(), &token).unwrap().revision,
+            store.revision(),
+            "admitted at the present revision"
+        );
         let (name, hashed_password) = ("alice".to_owned(), hash_to_entry(b"new"));
         store
             .user_change_password(&AuthUserChangePasswordRequest { name, hashed_password, ..Default::default() })
             .unwrap();
-        assert_eq!(store.info(1, &token), Err(AuthError::InvalidAuthToken));
+        assert_eq!(store.info(Now::default(), &token), Err(AuthError::InvalidAuthToken));
         let token = login(&mut store, "alice").unwrap();
         store.user_delete(&AuthUserDeleteRequest { name: "alice".to_owned() }).unwrap();
-        assert_eq!(store.info(1, &token), Err(AuthError::InvalidAuthToken));
+        assert_eq!(store.info(Now::default(), &token), Err(AuthError::InvalidAuthToken));
         let token = login(&mut store, "root").unwrap();
         store.disable();
-        assert_eq!(store.info(1, &token), Ok(AuthInfo::default()), "nobody asks");
+        assert_eq!(store.info(Now::default(), &token), Ok(AuthInfo::default()), "nobody asks");
         assert_eq!(login(&mut store, "root"), Err(AuthError::AuthNotEnabled));
         store.enable().unwrap();
-        assert_eq!(store.info(1, &token), Err(AuthError::InvalidAuthToken));
+        assert_eq!(store.info(Now::default(), &token), Err(AuthError::InvalidAuthToken));
+    }
+
+    #[test]
+    fn a_signed_token_survives_a_restart_but_no_change() {
+        let (mut store, engine) = alice();
+        let jwt = Jwt { key: Bytes::from_static(b"key"), ttl: crate::time::SECOND };
+        store.use_jwt(jwt.clone());
+        let token = login(&mut store, "alice").unwrap();
+        let mut again = AuthStore::load(&engine).unwrap();
+        again.use_jwt(jwt);
+        let info = again.info(Now::default(), &token).unwrap();
+        assert_eq!(info, AuthInfo { username: "alice".to_owned(), revision: store.revision() });
+        again.role_add(&AuthRoleAddRequest { name: "other".to_owned() }).unwrap();
+        assert_eq!(again.info(Now::default(), &token), Ok(info.clone()));
+        assert_eq!(again.check_revision(&info), Err(AuthError::AuthOldRevision));
+        let expired = Now { mono: 0, wall: crate::time::SECOND };
+        assert_eq!(again.info(expired, &token), Err(AuthError::InvalidAuthToken));
+        again.restore(&engine).unwrap();
+        assert_eq!(again.info(Now::default(), &token), Ok(info), "a snapshot does not change the kind of tokens");
     }
 
     #[test]

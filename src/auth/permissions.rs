@@ -15,6 +15,7 @@
 use crate::pb::authpb::{Permission, PermissionType};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Where an interval ends. Without an end is later than any key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +58,8 @@ impl Intervals {
     /// Whether all of `from..to` is in the set, and it is not empty.
     fn cover(&self, from: &[u8], to: &End) -> bool {
         let not_empty = *to > End::Before(Bytes::copy_from_slice(from));
-        let before = self.0.range::<[u8], _>((std::ops::Bound::Unbounded, std::ops::Bound::Included(from)));
-        not_empty && before.last().is_some_and(|(_, end)| end >= to)
+        let mut before = self.0.range::<[u8], _>((Bound::Unbounded, Bound::Included(from)));
+        not_empty && before.next_back().is_some_and(|(_, end)| end >= to)
     }
 }
 

@@ -1,4 +1,6 @@
-//! Simple tokens: 16 letters that the asked member draws, a dot, and the index of the entry that made them known.
+//! Tokens: what a client shows instead of its password. Simple ones stand here, signed ones in `jwt`.
+//!
+//! A simple token is 16 letters that the asked member draws, a dot, and the index of the entry that made them known.
 //!
 //! ```text
 //!   qWbTgRtYhUjIkOlP.42
@@ -9,7 +11,8 @@
 //! entry, the client has to authenticate again. Neither are they signed; whoever sees one has it. A token lives for five
 //! minutes of the member's monotonic time after its last use there, so members may disagree about it.
 
-use crate::time::{Nanos, SECOND};
+use super::{AuthInfo, Jwt};
+use crate::time::{Nanos, Now, SECOND};
 use std::collections::BTreeMap;
 
 /// How long a token lives after its last use.
@@ -28,7 +31,48 @@ pub fn entry_of(token: &str) -> Option<u64> {
     (!prefix.is_empty()).then(|| index.parse().ok())?
 }
 
-/// The tokens that a member knows.
+/// The kind of tokens that a member gives out. All members must give out the same.
+#[derive(Clone, Debug)]
+pub(super) enum Tokens {
+    Simple(SimpleTokens),
+    Jwt(Jwt),
+}
+
+impl Default for Tokens {
+    fn default() -> Tokens {
+        Tokens::Simple(SimpleTokens::default())
+    }
+}
+
+impl Tokens {
+    /// A token for a user; `prefix` and `index` make a simple one.
+    pub(super) fn assign(&mut self, now: Now, info: &AuthInfo, prefix: &str, index: u64) -> String {
+        match self {
+            Tokens::Simple(tokens) => tokens.assign(now.mono, &info.username, prefix, index),
+            Tokens::Jwt(jwt) => jwt.sign(now.wall, &info.username, info.revision),
+        }
+    }
+
+    /// For whom a token stands. A simple one has no revision of its own: it stands for its user at any, hence `revision`.
+    pub(super) fn info(&mut self, now: Now, token: &str, revision: u64) -> Option<AuthInfo> {
+        match self {
+            Tokens::Simple(tokens) => {
+                let username = tokens.user_of(now.mono, token)?.to_owned();
+                Some(AuthInfo { username, revision })
+            }
+            Tokens::Jwt(jwt) => jwt.info(now.wall, token),
+        }
+    }
+
+    /// Forgets the tokens of the users that `keep` does not name. Signed ones cannot be taken back.
+    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        if let Tokens::Simple(tokens) = self {
+            tokens.0.retain(|_, token| keep(&token.user));
+        }
+    }
+}
+
+/// The simple tokens that a member knows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimpleTokens(BTreeMap<String, Token>);
 
@@ -40,7 +84,7 @@ struct Token {
 
 impl SimpleTokens {
     /// Notes that a token stands for a user. Forgets those that have expired.
-    pub(super) fn assign(&mut self, now: Nanos, user: &str, prefix: &str, index: u64) -> String {
+    fn assign(&mut self, now: Nanos, user: &str, prefix: &str, index: u64) -> String {
         self.0.retain(|_, token| token.expiry > now);
         let token = format!("{prefix}.{index}");
         self.0.insert(token.clone(), Token { user: user.to_owned(), expiry: now + TTL });
@@ -48,15 +92,10 @@ impl SimpleTokens {
     }
 
     /// For whom a token stands. Looking prolongs its life.
-    pub(super) fn user_of(&mut self, now: Nanos, token: &str) -> Option<&str> {
+    fn user_of(&mut self, now: Nanos, token: &str) -> Option<&str> {
         let token = self.0.get_mut(token).filter(|token| token.expiry > now)?;
         token.expiry = now + TTL;
         Some(&token.user)
-    }
-
-    /// Forgets the tokens of the users that `keep` does not name.
-    pub(super) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
-        self.0.retain(|_, token| keep(&token.user));
     }
 }
 
