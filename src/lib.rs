@@ -13,9 +13,10 @@
 //!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend ──► disk
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
-//!   mvcc/     revisions, index, txn,                 ├──► lease ──► backend
+//!   mvcc/     revisions, index, txn,                 ├──► lease, auth ──► backend
 //!             compaction, hash                       ├──► wal, snap ──► disk
-//!   lease/    who lives how long                     │      └──────────► raft
+//!   lease/    what lives how long                    │      └──────────► raft
+//!   auth/     who may do what                        │
 //!   backend/  named buckets of pairs:                └──► raft ──► bug
 //!             in memory, or in bbolt's file
 //!   wal/      what Raft must not forget
@@ -48,12 +49,13 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Watch, leases, auth, membership changes by clients, quota and alarms, and the edge with real sockets.
+//! Watch, membership changes by clients, quota and alarms, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod apply;
+pub mod auth;
 pub mod backend;
 pub mod bug;
 pub mod cluster;
