@@ -14,7 +14,7 @@
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
 //!   mvcc/     revisions, index, txn,                 ├──► wal, snap ──► disk
-//!             compaction, hash                       │      └──────────► raft
+//!             compaction, hash, watch                │      └──────────► raft
 //!   backend/  named buckets of pairs:                └──► raft ──► bug
 //!             in memory, or in bbolt's file
 //!   wal/      what Raft must not forget
@@ -22,7 +22,7 @@
 //!   raft/     consensus, pure               vocabulary, imported by whoever needs it:
 //!   disk      the seam to a disk            pb (etcd's encodings), time, bug
 //!   api       requests, answers, errors
-//!   disk_mem  a perfect disk, for tests
+//!   disk_mem  a perfect disk, for tests      interval (a tree of key spans)
 //! ```
 //!
 //! No arrow runs back, and `tests/tidy.rs` reads the sources to see that none does. The narrowest are worth knowing by
@@ -58,6 +58,7 @@ pub mod bug;
 pub mod cluster;
 pub mod disk;
 pub mod disk_mem;
+pub mod interval;
 pub mod member;
 pub mod mvcc;
 pub mod pb;
