@@ -304,16 +304,8 @@ impl Bug {
 }
 
 /// The rest of a row whose bug is built, and shown by the store's own tests, but by no scenario yet: it is not listed.
-const UNSHOWN: BugInfo = BugInfo {
-    name: "",
-    issue: "",
-    versions: "",
-    class: "",
-    summary: "",
-    scenario: "",
-    check: "",
-    seeds_to_find: 0,
-};
+const UNSHOWN: BugInfo =
+    BugInfo { name: "", issue: "", versions: "", class: "", summary: "", scenario: "", check: "", seeds_to_find: 0 };
 
 /// The bugs that are switched on in one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

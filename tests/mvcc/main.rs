@@ -4,6 +4,8 @@ mod compaction;
 mod hash;
 mod model;
 mod restore;
+mod watch;
+mod watch_model;
 
 use bytes::Bytes;
 use seedbed::backend::{Bucket, Memory};

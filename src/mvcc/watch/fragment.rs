@@ -62,7 +62,7 @@ mod tests {
         let (last, others) = parts.split_last().expect("nothing is lost");
         assert!(!last.fragment && others.iter().all(|part| part.fragment));
         assert!(parts.iter().all(|part| part.watch_id == 3 && part.header == whole.header));
-        assert!(parts.iter().all(|part| part.encoded_len() < max_bytes || part.events.len() == 1));
+        assert!(parts.iter().all(|part| part.encoded_len() < max_bytes || part.events.len() < 2));
         let events: Vec<Event> = parts.iter().flat_map(|part| part.events.clone()).collect();
         assert_eq!(events, whole.events);
         parts.iter().map(|part| part.events.len()).collect()

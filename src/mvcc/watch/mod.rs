@@ -123,8 +123,8 @@ pub struct Watchers {
     synced: Group,
     /// By what they lack, for [`Watchers::sync_slice`].
     unsynced: BTreeSet<(i64, WatcherId)>,
-    /// The last watcher that a slice served, and what it lacked then.
-    served: Option<(i64, WatcherId)>,
+    /// Where the next slice goes on: with the first unsynced watcher behind this place.
+    lift: (i64, WatcherId),
     streams: BTreeMap<StreamId, Stream>,
     /// Streams with something to take.
     ready: BTreeSet<StreamId>,
@@ -168,7 +168,7 @@ impl Watchers {
             watchers: BTreeMap::new(),
             synced: Group::default(),
             unsynced: BTreeSet::new(),
-            served: None,
+            lift: (0, WatcherId::LAST),
             streams: BTreeMap::new(),
             ready: BTreeSet::new(),
             asking: BTreeSet::new(),
@@ -203,6 +203,7 @@ impl Watchers {
         };
         self.watchers.insert(id, watcher);
         self.settle(id);
+        self.retract_progress(stream);
         Ok(watch)
     }
 

@@ -52,6 +52,15 @@ impl Watchers {
         }
     }
 
+    /// A watch has joined a stream. What stands in the buffer about all watches of the stream was not said of this one,
+    /// so it is asked again.
+    pub(super) fn retract_progress(&mut self, stream: StreamId) {
+        if self.drain(stream, |line| line.forget(NO_WATCH)) == Some(true) {
+            self.asking.insert(stream);
+            self.answer_progress(stream);
+        }
+    }
+
     /// Whether a watcher was told everything up to the present, and is to hear of the next revision.
     fn has_come_far(&self, watcher: &Watcher) -> bool {
         // etcd #20221: a watch whose start lies ahead was told of progress before it.

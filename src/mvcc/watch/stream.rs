@@ -62,9 +62,11 @@ impl Stream {
         taken
     }
 
-    /// Drops what a watch was still to be told.
-    pub(super) fn forget(&mut self, watch: i64) {
+    /// Drops what a watch was still to be told. Whether there was anything.
+    pub(super) fn forget(&mut self, watch: i64) -> bool {
+        let before = self.buffer.len() + self.overflow.len();
         self.buffer.retain(|response| response.watch_id != watch);
         self.overflow.retain(|response| response.watch_id != watch);
+        self.buffer.len() + self.overflow.len() < before
     }
 }

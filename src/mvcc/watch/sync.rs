@@ -33,7 +33,7 @@ impl Watchers {
     pub fn sync_slice(&mut self, store: &Store) -> Result<bool, BackendError> {
         assert_eq!(self.revision, store.revision(), "invariant: the synced hear first of what was applied");
         self.end_compacted(store.compact_revision());
-        let turn = self.turn();
+        let turn = self.turn(store.compact_revision());
         if let Some(&(from, _)) = turn.first() {
             self.serve(store, from, &turn)?;
         }
@@ -75,16 +75,17 @@ impl Watchers {
             }
             self.watchers.remove(&id);
             // No header revision, as in etcd: nothing is said about how far the watch has come.
-            let notice = WatchResponse { canceled: true, compact_revision: compacted, ..response(id.watch, 0, Vec::new()) };
+            let notice =
+                WatchResponse { canceled: true, compact_revision: compacted, ..response(id.watch, 0, Vec::new()) };
             self.send(id.stream, notice);
         }
     }
 
-    /// Whose turn it is, in order.
-    fn turn(&mut self) -> Vec<(i64, WatcherId)> {
-        let after = self.served.take().map_or(Bound::Unbounded, Bound::Excluded);
-        let first = self.unsynced.range((after, Bound::Unbounded)).next().or_else(|| self.unsynced.first());
-        let Some(&first) = first else { return Vec::new() };
+    /// Whose turn it is, in order. Those who ask for what is compacted have none: they will be told so.
+    fn turn(&self, compacted: i64) -> Vec<(i64, WatcherId)> {
+        let lowest = (compacted, WatcherId::FIRST);
+        let mut above = self.unsynced.range((Bound::Excluded(self.lift.max(lowest)), Bound::Unbounded));
+        let Some(&first) = above.next().or_else(|| self.unsynced.range(lowest..).next()) else { return Vec::new() };
         self.unsynced.range(first..).take(self.config.max_watchers.max(1)).copied().collect()
     }
 
@@ -94,7 +95,9 @@ impl Watchers {
         // A start in the future lacks nothing: all of those are served by the last window.
         let within = |min_rev: i64| min_rev < next || next > self.revision;
         let served = &turn[..turn.partition_point(|&(min_rev, _)| within(min_rev))];
-        self.served = served.last().copied();
+        // A turn that was too short for all of the window goes on within it.
+        let cut = served.len() == self.config.max_watchers.max(1);
+        self.lift = served.last().copied().filter(|_| cut).unwrap_or((next - 1, WatcherId::LAST));
         let mut group = Group::default();
         for &(_, id) in served {
             group.insert(&self.watchers[&id].interest, id);
