@@ -500,6 +500,19 @@ fn a_slice_serves_so_many_watchers_and_comes_to_all_of_them() {
 }
 
 #[test]
+fn a_slice_ends_when_it_has_told_enough() {
+    let mut rig = Rig::new(WatchConfig::default());
+    rig.puts_to(1001);
+    let watches: Vec<i64> = (0..100).map(|_| rig.watch(of_key("a", 1))).collect();
+    assert!(!rig.slice());
+    assert_eq!(rig.watchers.counts(), [32, 68, 0], "32 at a time, until 20,000 events are told");
+    rig.sync();
+    let heard = rig.take();
+    let all: Vec<i64> = (2..=1001).collect();
+    assert!(watches.into_iter().all(|watch| revisions_of(&heard, watch) == all));
+}
+
+#[test]
 fn a_trickle_of_watchers_from_far_behind_holds_nobody_up() {
     let mut rig = Rig::new(config(9999, 4, 10));
     rig.puts_to(100);

@@ -45,7 +45,7 @@ impl Watchers {
 /// Events of one or more revisions, and what the keys were before, which is read once, if anybody asks.
 pub(super) struct Batch<'a> {
     store: &'a Store,
-    events: &'a [Event],
+    pub(super) events: &'a [Event],
     before: Vec<Option<Option<KeyValue>>>,
 }
 
@@ -60,7 +60,8 @@ impl<'a> Batch<'a> {
         watcher: &mut Watcher,
         concerned: &[(WatcherId, usize)],
     ) -> Result<Vec<Event>, BackendError> {
-        let mut told = Vec::new();
+        // Most responses tell of one event; a vector that grows would begin with room for four.
+        let mut told = Vec::with_capacity(usize::from(concerned.len() == 1));
         for &(_, n) in concerned {
             let event = &self.events[n];
             let left_out = if event.r#type == EventType::Put as i32 { watcher.no_put } else { watcher.no_delete };

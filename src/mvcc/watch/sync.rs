@@ -24,6 +24,12 @@ use crate::mvcc::Store;
 use crate::pb::etcdserverpb::WatchResponse;
 use std::ops::Bound;
 
+/// Watchers that are served before a slice looks whether it has done enough.
+const GROUP: usize = 32;
+
+/// Events that are enough for a slice, told to however many watchers: a few milliseconds.
+const SLICE_EVENTS: usize = 20_000;
+
 impl Watchers {
     /// Serves unsynced watchers, and streams that asked for their progress, for a while. `true` when there is nothing
     /// left to do; else it should be called again as soon as others had their turn.
@@ -95,20 +101,37 @@ impl Watchers {
         // A start in the future lacks nothing: all of those are served by the last window.
         let within = |min_rev: i64| min_rev < next || next > self.revision;
         let served = &turn[..turn.partition_point(|&(min_rev, _)| within(min_rev))];
-        // A turn that was too short for all of the window goes on within it.
-        let cut = served.len() == self.config.max_watchers.max(1);
-        self.lift = served.last().copied().filter(|_| cut).unwrap_or((next - 1, WatcherId::LAST));
-        let mut group = Group::default();
-        for &(_, id) in served {
-            group.insert(&self.watchers[&id].interest, id);
+        let (mut batch, mut made, mut rest) = (Batch::new(store, &events), 0, served);
+        while made < SLICE_EVENTS && !rest.is_empty() {
+            let (some, later) = rest.split_at(GROUP.min(rest.len()));
+            made += self.serve_some(&mut batch, next, some)?;
+            (self.lift, rest) = (some[some.len() - 1], later);
         }
-        let concerned = group.concerned(&events);
-        let mut batch = Batch::new(store, &events);
-        for &(min_rev, id) in served {
+        // Where the slice ends before the window does, the next one goes on within it.
+        if rest.is_empty() && served.len() < self.config.max_watchers.max(1) {
+            self.lift = (next - 1, WatcherId::LAST);
+        }
+        Ok(())
+    }
+
+    /// Tells some watchers what they lack of the events of a window that ends before main revision `next`. Returns how
+    /// many they were told.
+    fn serve_some(
+        &mut self,
+        batch: &mut Batch<'_>,
+        next: i64,
+        some: &[(i64, WatcherId)],
+    ) -> Result<usize, BackendError> {
+        let mut group = Group::default();
+        some.iter().for_each(|(_, id)| group.insert(&self.watchers[id].interest, *id));
+        let concerned = group.concerned(batch.events);
+        let mut made = 0;
+        for &(min_rev, id) in some {
             self.unsynced.remove(&(min_rev, id));
             let lowers = self.config.bugs.on(Bug::FutureWatchLowered);
             let watcher = self.watcher(id);
             let told = batch.told(watcher, of(&concerned, id))?;
+            made += told.len();
             // etcd #20221: a start that lies still ahead was lowered to the next revision.
             watcher.min_rev = if lowers { next } else { min_rev.max(next) };
             watcher.state = State::Victim;
@@ -116,7 +139,7 @@ impl Watchers {
                 self.settle(id);
             }
         }
-        Ok(())
+        Ok(made)
     }
 }
 
