@@ -39,7 +39,7 @@
 //! # Reading order
 //! 1. [`raft`]: its essay, then `message`, `ready`, `step`, `election`, `replicate`, `follow`, `read`.
 //! 2. [`member`]: `mod` and `raft_loop` show what turns the crank; `writes`, `apply_loop`, `reads` what a client gets.
-//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does.
+//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does; [`mvcc::watch`]: who is told of it.
 //! 4. [`backend`], then [`backend::bolt`]: where it comes to lie.
 //! 5. [`disk`], [`wal`], [`snap`]: what survives.
 //! 6. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
@@ -47,7 +47,7 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Watch, leases, auth, membership changes by clients, quota and alarms, and the edge with real sockets.
+//! Streams of watches over the wire, leases, auth, membership changes by clients, quota and alarms, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 

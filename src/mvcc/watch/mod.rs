@@ -40,8 +40,10 @@
 //! # Differences from etcd
 //! - A full buffer is tried again when it is drained, not every 10 ms.
 //! - `PrevKv` is read when a response is made, not when it is sent: a compaction between the two does not lose it.
-//! - A slice reads at most [`WatchConfig::max_revisions`] revisions, not all up to the present; see `sync` for who gets
-//!   its turn.
+//! - A slice reads at most [`WatchConfig::max_revisions`] revisions, not all up to the present, and ends when it has told
+//!   20,000 events; see `sync` for who gets its turn.
+//! - A watch that joins a stream takes back an answer about the stream's progress that is still queued: it was not said
+//!   of this one. In etcd the client hears it, and may resume the new watch too early.
 //! - A request for progress waits until it can be answered. In etcd it lapses, and the client asks again.
 //!
 //! Reading order: `group` and `stream` are what watchers stand in, `notify` and `sync` what they are told, `progress`
