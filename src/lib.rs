@@ -14,7 +14,7 @@
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
 //!   mvcc/     revisions, index, txn,                 ├──► lease, auth ──► backend
-//!             compaction, hash                       ├──► wal, snap ──► disk
+//!             compaction, hash, watch                ├──► wal, snap ──► disk
 //!   lease/    what lives how long                    │      └──────────► raft
 //!   auth/     who may do what                        │
 //!   backend/  named buckets of pairs:                └──► raft ──► bug
@@ -24,7 +24,7 @@
 //!   raft/     consensus, pure               vocabulary, imported by whoever needs it:
 //!   disk      the seam to a disk            pb (etcd's encodings), time, bug
 //!   api       requests, answers, errors
-//!   disk_mem  a perfect disk, for tests
+//!   disk_mem  a perfect disk, for tests      interval (a tree of key spans)
 //! ```
 //!
 //! No arrow runs back, and `tests/tidy.rs` reads the sources to see that none does. The narrowest are worth knowing by
@@ -41,7 +41,7 @@
 //! # Reading order
 //! 1. [`raft`]: its essay, then `message`, `ready`, `step`, `election`, `replicate`, `follow`, `read`.
 //! 2. [`member`]: `mod` and `raft_loop` show what turns the crank; `writes`, `apply_loop`, `reads` what a client gets.
-//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does.
+//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does; [`mvcc::watch`]: who is told of it.
 //! 4. [`backend`], then [`backend::bolt`]: where it comes to lie.
 //! 5. [`disk`], [`wal`], [`snap`]: what survives.
 //! 6. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
@@ -49,7 +49,8 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Watch, membership changes by clients, quota and alarms, and the edge with real sockets.
+//! Watches and auth on the member (their modules stand), membership changes by clients, quota and alarms, and the edge with
+//! real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 
@@ -61,6 +62,7 @@ pub mod bug;
 pub mod cluster;
 pub mod disk;
 pub mod disk_mem;
+pub mod interval;
 pub mod lease;
 pub mod member;
 pub mod mvcc;

@@ -15,11 +15,13 @@
 //! The index is rebuilt from the engine at start; nothing but the engine's pairs has to survive.
 //!
 //! `key_index` and `index` say when keys changed, `read` and `write` serve requests from `record`s, `compact` forgets, `restore` begins
-//! again from an engine's records, `hash` compares members.
+//! again from an engine's records, `hash` compares members. `events` reads records as history, and [`watch`] tells it to
+//! those who asked.
 //!
-//! Left out here: watch and leases, which have chapters (and files) of their own.
+//! Left out here: leases, which have a chapter (and files) of their own.
 
 mod compact;
+mod events;
 mod hash;
 mod index;
 mod key_index;
@@ -27,6 +29,7 @@ mod read;
 mod record;
 mod restore;
 mod revision;
+pub mod watch;
 mod write;
 
 pub use compact::Compacted;

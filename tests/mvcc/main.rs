@@ -5,6 +5,8 @@ mod hash;
 mod keep;
 mod model;
 mod restore;
+mod watch;
+mod watch_model;
 
 use bytes::Bytes;
 use seedbed::backend::{Bucket, Memory};
