@@ -30,12 +30,14 @@ pub mod compaction;
 pub mod foreign;
 pub mod history;
 pub mod linearizable;
+pub mod model;
 pub mod raft;
 pub mod replay;
 pub mod serializable;
 pub mod state;
 pub mod store_search;
 pub mod violation;
+pub mod watch;
 pub mod wgl;
 pub mod witness;
 
