@@ -17,6 +17,8 @@
 //!
 //! Two more, which those tests leave open:
 //!
+//! | name | what it says |
+//! |---|---|
 //! | Tail | a watch that is alive at the end has got everything that its member had time to send (etcd #17529: starved streams) |
 //! | Canceled | a watch ends only if its client asked for it, or because what it needs next was compacted; then it is silent |
 //!
