@@ -36,8 +36,8 @@ fn the_model_agrees_with_every_sequence_of_the_robustness_tests() {
     }
 }
 
-/// What a history is, going by its last answer: the one that nobody could have had is in etcd's benchmark so that the search
-/// has to go back over everything.
+/// Whether an order can exist: no store is ever at revision 0. (One of etcd's benchmarks ends with such an answer, so that the
+/// search has to go back over everything.)
 fn is_possible(history: &[Timed]) -> bool {
     history.iter().all(|timed| !matches!(&timed.seen, Seen::Answer(Answer { revision: Some(0), .. }, _)))
 }

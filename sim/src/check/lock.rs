@@ -44,7 +44,10 @@ pub fn check_holders(held: &[Held]) -> Result<(), String> {
     for pair in by_token.windows(2) {
         let [older, newer] = pair else { continue };
         if older.token == newer.token {
-            return Err(format!("clients {} and {} hold the lock by one token, {}", older.client, newer.client, newer.token));
+            return Err(format!(
+                "clients {} and {} hold the lock by one token, {}",
+                older.client, newer.client, newer.token
+            ));
         }
         if older.key_gone.is_none_or(|gone| gone > newer.from) {
             return Err(format!(
