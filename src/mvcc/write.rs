@@ -189,25 +189,23 @@ impl<'a> WriteTxn<'a> {
         Ok(TxnResponse { header: None, succeeded, responses })
     }
 
-    /// Whether a compare holds for every live key of its interval. An absent key compares as all zeros, except that
-    /// its value compares as unequal to anything.
+    /// Whether a compare holds for every live key of its interval. Where none lives it is made once, with all zeros;
+    /// one of values then fails, since the wire cannot tell an absent value from an empty one.
     fn holds(&self, compare: &Compare) -> Result<bool, BackendError> {
         let at = self.revision();
-        match Interval::of(&compare.key, &compare.range_end) {
-            Interval::Key(key) => match self.store.index.get(key, at) {
-                Some(change) => Ok(compares(compare, &self.store.load(change.at)?)),
-                None if compare.target == CompareTarget::Value as i32 => Ok(false),
-                None => Ok(compares(compare, &KeyValue::default())),
-            },
-            Interval::Span(from, to) => {
-                for (_, change) in self.store.index.range(from, to, at) {
-                    if !compares(compare, &self.store.load(change.at)?) {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
+        let live: Vec<Change> = match Interval::of(&compare.key, &compare.range_end) {
+            Interval::Key(key) => self.store.index.get(key, at).into_iter().collect(),
+            Interval::Span(from, to) => self.store.index.range(from, to, at).map(|(_, change)| change).collect(),
+        };
+        if live.is_empty() {
+            return Ok(compare.target != CompareTarget::Value as i32 && compares(compare, &KeyValue::default()));
+        }
+        for change in live {
+            if !compares(compare, &self.store.load(change.at)?) {
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
     fn record(&mut self, kv: KeyValue, tombstone: bool) -> Result<(), BackendError> {
