@@ -10,10 +10,10 @@
 //! ```text
 //!   what it is                              who imports whom (an arrow points at what is imported)
 //!
-//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend ──► disk
+//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, lease, cluster ──► backend ──► disk
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
-//!   mvcc/     revisions, index, txn,                 ├──► lease, auth ──► backend
+//!   mvcc/     revisions, index, txn,                 ├──► auth ──► backend
 //!             compaction, hash, watch                ├──► wal, snap ──► disk
 //!   lease/    what lives how long                    │      └──────────► raft
 //!   auth/     who may do what                        │

@@ -1,23 +1,27 @@
-//! The store against the sequential model: random requests of every kind that it serves, slices of compactions between them, and
+//! What entries make, against the sequential model: random requests of every kind, slices of compactions between them, and
 //! restarts at any moment. Every answer is the model's, and a restart changes no answer at any revision.
-//!
-//! The store knows no leases yet: to it they are numbers at keys. Here a lease is revoked as the store's owner would do it, by
-//! deleting its keys in one transaction.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+use seedbed::api::{self, Error, Response};
+use seedbed::apply;
 use seedbed::backend::Memory;
 use seedbed::bug::{Bug, BugSet};
-use seedbed::mvcc::{Applied, MvccError, Store, StoreConfig};
+use seedbed::lease;
+use seedbed::mvcc::{Store, StoreConfig};
 use seedbed::pb::etcdserverpb::compare::TargetUnion;
 use seedbed::pb::etcdserverpb::request_op::Request as Op;
-use seedbed::pb::etcdserverpb::{Compare, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest};
+use seedbed::pb::etcdserverpb::{
+    CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
+    RequestOp, TxnRequest,
+};
+use seedbed::raft::{Entry, EntryKind};
 use seedbed_sim::check::model::{Answer, Refusal, Reply, Request, State};
 use std::collections::BTreeSet;
 
 const KEYS: [&str; 5] = ["a", "b", "bb", "c", "d"];
-const LEASES: [i64; 2] = [1, 2];
+const LEASES: [i64; 3] = [1, 2, -1];
 
 /// One thing that happens to a store.
 #[derive(Clone, Debug)]
@@ -74,13 +78,17 @@ fn range() -> impl Strategy<Value = RangeRequest> {
 }
 
 fn put() -> impl Strategy<Value = PutRequest> {
-    (key(), 0..3u8, 0..=2i64, any::<bool>()).prop_map(|(key, value, lease, prev_kv)| PutRequest {
-        key,
-        value: value.to_string().into(),
-        lease,
-        prev_kv,
-        ..PutRequest::default()
-    })
+    let keeps = || prop::bool::weighted(0.1);
+    (key(), 0..3u8, -1..=2i64, any::<bool>(), keeps(), keeps()).prop_map(
+        |(key, value, lease, prev_kv, ignore_value, ignore_lease)| PutRequest {
+            key,
+            value: if ignore_value { Bytes::new() } else { value.to_string().into() },
+            lease: if ignore_lease { 0 } else { lease },
+            prev_kv,
+            ignore_value,
+            ignore_lease,
+        },
+    )
 }
 
 fn delete() -> impl Strategy<Value = DeleteRangeRequest> {
@@ -160,6 +168,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => txn().prop_map(Request::Txn),
         5 => range().prop_map(Request::Range),
         1 => revision().prop_map(Request::Compact),
+        2 => prop::sample::select(&LEASES[..]).prop_map(|id| Request::LeaseGrant { id, ttl: 60 }),
         1 => prop::sample::select(&LEASES[..]).prop_map(Request::LeaseRevoke),
     ];
     prop_oneof![8 => request.prop_map(Step::Request), 1 => (1..4usize).prop_map(Step::Slices), 1 => Just(Step::Restart)]
@@ -185,49 +194,55 @@ fn resolved(mut request: Request, newest: i64) -> Request {
     request
 }
 
-/// What the store answers.
-fn answer(store: &mut Store, request: &Request) -> Answer {
-    if let Request::Range(range) = request {
-        let revision = store.revision();
-        return told(revision, store.range(range).map(Reply::Range));
-    }
-    let entry = Applied { index: store.consistent_index() + 1, term: 1 };
-    let mut txn = store.write(entry).expect("memory does not fail");
-    let result = match request {
-        Request::Put(put) => txn.put(put).map(Reply::Put),
-        Request::DeleteRange(delete) => txn.delete_range(delete).map(Reply::DeleteRange),
-        Request::Txn(nested) => txn.txn(nested).map(Reply::from),
-        Request::Compact(revision) => txn.compact(*revision).map(|_| Reply::Compact),
-        Request::LeaseRevoke(id) => {
-            let live = txn.range(&everything(0)).expect("the newest revision is there");
-            for kv in live.kvs.into_iter().filter(|kv| kv.lease == *id) {
-                let delete = DeleteRangeRequest { key: kv.key, ..DeleteRangeRequest::default() };
-                txn.delete_range(&delete).expect("memory does not fail");
-            }
-            Ok(Reply::LeaseRevoke)
-        }
-        Request::Range(_) | Request::LeaseGrant { .. } | Request::Defragment => panic!("not asked: {request:?}"),
+/// What the state answers to the request's entry, or to a read.
+fn answer(state: &mut apply::State, request: &Request) -> Answer {
+    let write = match request.clone() {
+        Request::Range(range) => return range_answer(&state.store, &range),
+        Request::Put(put) => api::Request::Put(put),
+        Request::DeleteRange(delete) => api::Request::DeleteRange(delete),
+        Request::Txn(txn) => api::Request::Txn(txn),
+        Request::Compact(revision) => api::Request::Compact(CompactionRequest { revision, physical: false }),
+        Request::LeaseGrant { id, ttl } => api::Request::LeaseGrant(LeaseGrantRequest { id, ttl }),
+        Request::LeaseRevoke(id) => api::Request::LeaseRevoke(LeaseRevokeRequest { id }),
+        Request::Defragment => panic!("not asked: {request:?}"),
     };
-    let revision = txn.commit();
-    told(revision, result)
+    let index = state.store.consistent_index() + 1;
+    let data = apply::encode(index, write).into();
+    let applied =
+        state.apply(0, &Entry { kind: EntryKind::Normal, term: 1, index, data }).expect("memory does not fail");
+    told(applied.revision, applied.result)
 }
 
-fn told(revision: i64, result: Result<Reply, MvccError>) -> Answer {
-    match result {
-        Ok(reply) => Answer::ok(revision, reply),
-        Err(MvccError::Compacted) => Answer::refused(Refusal::Compacted),
-        Err(MvccError::FutureRevision) => Answer::refused(Refusal::FutureRevision),
-        Err(MvccError::Backend(error)) => panic!("{error}"),
-    }
+fn range_answer(store: &Store, request: &RangeRequest) -> Answer {
+    told(store.revision(), store.range(request).map(Response::Range).map_err(Error::from))
+}
+
+fn told(revision: i64, result: Result<Response, Error>) -> Answer {
+    let reply = match result {
+        Ok(Response::Range(response)) => Reply::Range(response),
+        Ok(Response::Put(response)) => Reply::Put(response),
+        Ok(Response::DeleteRange(response)) => Reply::DeleteRange(response),
+        Ok(Response::Txn(response)) => Reply::from(response),
+        Ok(Response::Compact(_)) => Reply::Compact,
+        Ok(Response::LeaseGrant(response)) => Reply::LeaseGrant { id: response.id, ttl: response.ttl },
+        Ok(Response::LeaseRevoke(_)) => Reply::LeaseRevoke,
+        Err(Error::Compacted) => return Answer::refused(Refusal::Compacted),
+        Err(Error::FutureRevision) => return Answer::refused(Refusal::FutureRevision),
+        Err(Error::KeyNotFound) => return Answer::refused(Refusal::KeyNotFound),
+        Err(Error::LeaseNotFound) => return Answer::refused(Refusal::LeaseNotFound),
+        Err(Error::LeaseExists) => return Answer::refused(Refusal::LeaseExists),
+        other => panic!("not an answer to what was asked: {other:?}"),
+    };
+    Answer::ok(revision, reply)
 }
 
 fn everything(revision: i64) -> RangeRequest {
     RangeRequest { key: "\0".into(), range_end: "\0".into(), revision, ..RangeRequest::default() }
 }
 
-/// What the store's engine holds makes this store.
-fn restarted(store: &mut Store, config: StoreConfig) -> Store {
-    let engine = store.engine_mut();
+/// What the engine holds makes this state.
+fn restarted(state: &mut apply::State, config: StoreConfig) -> apply::State {
+    let engine = state.store.engine_mut();
     let mut image = engine.begin_image();
     let mut bytes = Vec::new();
     while let Some(chunk) = engine.image_chunk(&mut image, 4096).expect("memory does not fail") {
@@ -235,7 +250,7 @@ fn restarted(store: &mut Store, config: StoreConfig) -> Store {
     }
     engine.end_image(image);
     let engine = Memory::from_image(&bytes).expect("an engine's image restores");
-    Store::restore(Box::new(engine), config).expect("a store's own records restore")
+    apply::State::restore(Box::new(engine), config, lease::Config::default()).expect("a state's own records restore")
 }
 
 /// Everything at every revision that may be read, and that those before it may not.
@@ -243,43 +258,36 @@ fn compare_pasts(store: &Store, model: &mut State) {
     assert_eq!(store.revision(), model.revision());
     for revision in 1..=model.revision() {
         let expected = model.execute(&Request::Range(everything(revision))).0;
-        assert_eq!(told(store.revision(), store.range(&everything(revision)).map(Reply::Range)), expected);
+        assert_eq!(range_answer(store, &everything(revision)), expected);
     }
 }
 
 fn compare_runs(steps: Vec<Step>, bugs: BugSet) {
     // Small chunks and batches, so that little data crosses their borders.
     let config = StoreConfig { restore_chunk: 2, compaction_batch: 2, bugs };
-    let mut store = Store::new(Box::new(Memory::new()), config);
+    let mut state = apply::State::new(Box::new(Memory::new()), config, lease::Config::default());
     let mut model = State::remembering();
-    let grant = |model: &mut State, id| model.execute(&Request::LeaseGrant { id, ttl: 60 }).0;
-    for id in LEASES {
-        grant(&mut model, id);
-    }
     for step in steps {
         match step {
             Step::Request(request) => {
                 let request = resolved(request, model.revision());
                 let (expected, _) = model.execute(&request);
-                assert_eq!(answer(&mut store, &request), expected, "{request:?}");
-                if let Request::LeaseRevoke(id) = request {
-                    grant(&mut model, id);
-                }
+                assert_eq!(answer(&mut state, &request), expected, "{request:?}");
             }
             Step::Slices(slices) => {
                 for _ in 0..slices {
-                    store.compact_slice().expect("memory does not fail");
+                    state.store.compact_slice().expect("memory does not fail");
                 }
             }
             Step::Restart => {
-                store = restarted(&mut store, config);
-                compare_pasts(&store, &mut model);
+                state = restarted(&mut state, config);
+                compare_pasts(&state.store, &mut model);
             }
         }
     }
-    compare_pasts(&store, &mut model);
-    store = restarted(&mut store, config);
-    compare_pasts(&store, &mut model);
+    compare_pasts(&state.store, &mut model);
+    state = restarted(&mut state, config);
+    compare_pasts(&state.store, &mut model);
 }
 
 fn set(key: &str, value: &str) -> Step {

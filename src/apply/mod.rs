@@ -36,8 +36,6 @@ pub struct Applied {
     pub result: Result<Response, Error>,
     /// The revision that the answer's header names.
     pub revision: i64,
-    /// What became of which keys, in order.
-    pub changes: Vec<mvcc::Change>,
 }
 
 /// A request that fails, or an engine that does.
@@ -115,10 +113,10 @@ impl State {
             Err(Failed::Request(error)) => Err(error),
             Ok(response) => Ok(response),
         };
-        let changes = txn.take_changes();
+        let written = txn.take_written();
         let revision = txn.commit();
-        changes.iter().for_each(|change| lessor.replay(&change.kv, change.tombstone));
-        Ok(Applied { request: number, result, revision, changes })
+        written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
+        Ok(Applied { request: number, result, revision })
     }
 }
 
@@ -139,7 +137,7 @@ fn run(
     } else if let Some(delete) = &request.delete_range {
         Ok(Response::DeleteRange(txn.delete_range(delete)?))
     } else if let Some(nested) = &request.txn {
-        Ok(Response::Txn(txn.txn(nested, &may_put)?))
+        Ok(Response::Txn(txn.guarded_txn(nested, &may_put)?))
     } else if let Some(compaction) = &request.compaction {
         Ok(Response::Compact(txn.compact(compaction.revision)?))
     } else if let Some(grant) = &request.lease_grant {

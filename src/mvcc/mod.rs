@@ -36,7 +36,7 @@ pub use compact::Compacted;
 pub use hash::{HashJob, HashKv};
 pub use restore::Restoring;
 pub use revision::Revision;
-pub use write::{Change, WriteTxn};
+pub use write::{WriteTxn, Written};
 
 use crate::backend::{BackendError, Bucket, Engine};
 use crate::bug::BugSet;

@@ -1,6 +1,6 @@
 //! Writing: the transaction in which one entry is applied.
 
-use super::key_index;
+use super::key_index::Change;
 use super::read::Interval;
 use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::compare::TargetUnion;
@@ -18,12 +18,12 @@ pub struct WriteTxn<'a> {
     pub(super) store: &'a mut Store,
     /// The revision of the next change.
     next: Revision,
-    changes: Vec<Change>,
+    written: Vec<Written>,
 }
 
 /// What became of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct Written {
     /// Its new state; of a deleted one only the key.
     pub kv: KeyValue,
     /// It was deleted.
@@ -38,12 +38,12 @@ impl<'a> WriteTxn<'a> {
         store.put_marks(entry)?;
         store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
-        Ok(WriteTxn { store, next, changes: Vec::new() })
+        Ok(WriteTxn { store, next, written: Vec::new() })
     }
 
-    /// Takes what changed up to now, in order.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
+    /// Takes what was written up to now, in order.
+    pub fn take_written(&mut self) -> Vec<Written> {
+        std::mem::take(&mut self.written)
     }
 
     /// Closes the transaction. Returns the store's revision.
@@ -91,7 +91,7 @@ impl<'a> WriteTxn<'a> {
             value = if request.ignore_value { kept.value.clone() } else { value };
             lease = if request.ignore_lease { kept.lease } else { lease };
         }
-        let key_index::Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
+        let Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
         let kv =
             KeyValue { key: request.key.clone(), create_revision, mod_revision: self.next.main, version, value, lease };
         self.record(kv, false)?;
@@ -125,8 +125,12 @@ impl<'a> WriteTxn<'a> {
     ///
     /// Every compare is decided, and every range and put checked, before anything changes: a transaction that fails
     /// has no partial effects, and fails alike at every member.
-    /// `may_put` has a say about each put on the path that is taken.
-    pub fn txn(
+    pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, MvccError> {
+        self.guarded_txn(request, &|_| Ok(()))
+    }
+
+    /// The same; `may_put` has a say about each put on the path that is taken.
+    pub fn guarded_txn(
         &mut self,
         request: &TxnRequest,
         may_put: &dyn Fn(&PutRequest) -> Result<(), MvccError>,
@@ -156,10 +160,10 @@ impl<'a> WriteTxn<'a> {
                 }
                 Some(request_op::Request::RequestRange(range)) => self.store.check_not_compacted(range)?,
                 Some(request_op::Request::RequestPut(put)) => {
-                    may_put(put)?;
                     if put.ignore_value || put.ignore_lease {
                         self.store.index.get(&put.key, self.revision()).ok_or(MvccError::KeyNotFound)?;
                     }
+                    may_put(put)?;
                 }
                 _ => {}
             }
@@ -211,7 +215,7 @@ impl<'a> WriteTxn<'a> {
     fn record(&mut self, kv: KeyValue, tombstone: bool) -> Result<(), BackendError> {
         let at = self.next;
         self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into())?;
-        self.changes.push(Change { kv, tombstone });
+        self.written.push(Written { kv, tombstone });
         self.next.sub += 1;
         Ok(())
     }
