@@ -46,6 +46,18 @@ pub enum Bug {
     /// Defragmentation copies into what an interrupted one left behind, so that rows deleted since then return
     /// (etcd #11613).
     DefragReusesTmp,
+    /// A watcher's minimal revision moves only when a response finds no room; a snapshot replays what was told
+    /// (etcd #15271).
+    MinrevStaleOnSuccess,
+    /// Catching up after a snapshot lowers watchers whose start lies in the future, and they are told of progress
+    /// (etcd #20221).
+    FutureWatchLowered,
+    /// A watcher whose notice of compaction finds no room is taken for synced (etcd #17529).
+    SkipCompactedWhenFull,
+    /// An answer about a stream's progress overtakes the events that are queued, or not even read (etcd #15220).
+    ProgressOvertakes,
+    /// After a snapshot watchers count as synced and no key finds them (etcd #8411, #9281).
+    RestoreForgetsWatchers,
 }
 
 /// A row of the catalogue.
@@ -70,7 +82,7 @@ pub struct BugInfo {
 }
 
 impl Bug {
-    /// Every bug that is built.
+    /// Every bug that a scenario shows.
     pub const ALL: [Bug; 15] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
@@ -247,9 +259,53 @@ impl Bug {
                 check: "wal-replay-equals-backend",
                 seeds_to_find: 1,
             },
+            Bug::MinrevStaleOnSuccess => BugInfo {
+                name: "minrev-stale-on-success",
+                issue: "etcd #15271",
+                versions: "< 3.5.8, < 3.4.25",
+                class: "watch",
+                summary: "a watcher's revision moves only when sending fails, so a snapshot replays what it was told",
+                ..UNSHOWN
+            },
+            Bug::FutureWatchLowered => BugInfo {
+                name: "future-watch-lowered",
+                issue: "etcd #20221",
+                versions: "< 3.6.2, < 3.5.22, < 3.4.38",
+                class: "watch",
+                summary: "catching up after a snapshot lowers the start of a watcher that begins in the future",
+                ..UNSHOWN
+            },
+            Bug::SkipCompactedWhenFull => BugInfo {
+                name: "skip-compacted-when-full",
+                issue: "etcd #17529",
+                versions: "< 3.5.13, < 3.4.31",
+                class: "watch",
+                summary: "a watcher whose notice of compaction finds a full buffer goes on as if it had missed nothing",
+                ..UNSHOWN
+            },
+            Bug::ProgressOvertakes => BugInfo {
+                name: "progress-overtakes",
+                issue: "etcd #15220",
+                versions: "< 3.5.8, < 3.4.25",
+                class: "watch",
+                summary: "requested progress is answered with the store's revision, before the events that are queued",
+                ..UNSHOWN
+            },
+            Bug::RestoreForgetsWatchers => BugInfo {
+                name: "restore-forgets-watchers",
+                issue: "etcd #8411, #9281",
+                versions: "< 3.1.12, < 3.3.1",
+                class: "watch",
+                summary: "a snapshot leaves watchers marked as synced where no key finds them: they hear nothing more",
+                ..UNSHOWN
+            },
         }
     }
 }
+
+/// The rest of a row whose bug is built, and shown by the store's own tests, but by no scenario yet: it is not listed.
+const UNSHOWN: BugInfo =
+    BugInfo { name: "", issue: "", versions: "", class: "", summary: "", scenario: "", check: "", seeds_to_find: 0 };
 
 /// The bugs that are switched on in one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

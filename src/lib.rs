@@ -10,11 +10,13 @@
 //! ```text
 //!   what it is                              who imports whom (an arrow points at what is imported)
 //!
-//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, cluster ──► backend ──► disk
+//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, lease, cluster ──► backend ──► disk
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
-//!   mvcc/     revisions, index, txn,                 ├──► wal, snap ──► disk
-//!             compaction, hash                       │      └──────────► raft
+//!   mvcc/     revisions, index, txn,                 ├──► auth ──► backend
+//!             compaction, hash, watch                ├──► wal, snap ──► disk
+//!   lease/    what lives how long                    │      └──────────► raft
+//!   auth/     who may do what                        │
 //!   backend/  named buckets of pairs:                └──► raft ──► bug
 //!             in memory, or in bbolt's file
 //!   wal/      what Raft must not forget
@@ -22,7 +24,7 @@
 //!   raft/     consensus, pure               vocabulary, imported by whoever needs it:
 //!   disk      the seam to a disk            pb (etcd's encodings), time, bug
 //!   api       requests, answers, errors
-//!   disk_mem  a perfect disk, for tests
+//!   disk_mem  a perfect disk, for tests      interval (a tree of key spans)
 //! ```
 //!
 //! No arrow runs back, and `tests/tidy.rs` reads the sources to see that none does. The narrowest are worth knowing by
@@ -39,7 +41,7 @@
 //! # Reading order
 //! 1. [`raft`]: its essay, then `message`, `ready`, `step`, `election`, `replicate`, `follow`, `read`.
 //! 2. [`member`]: `mod` and `raft_loop` show what turns the crank; `writes`, `apply_loop`, `reads` what a client gets.
-//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does.
+//! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does; [`mvcc::watch`]: who is told of it.
 //! 4. [`backend`], then [`backend::bolt`]: where it comes to lie.
 //! 5. [`disk`], [`wal`], [`snap`]: what survives.
 //! 6. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
@@ -47,17 +49,21 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Watch, leases, auth, membership changes by clients, quota and alarms, and the edge with real sockets.
+//! Watches and auth on the member (their modules stand), membership changes by clients, quota and alarms, and the edge with
+//! real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod apply;
+pub mod auth;
 pub mod backend;
 pub mod bug;
 pub mod cluster;
 pub mod disk;
 pub mod disk_mem;
+pub mod interval;
+pub mod lease;
 pub mod member;
 pub mod mvcc;
 pub mod pb;

@@ -2,16 +2,17 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use seedbed::apply::apply;
+use seedbed::apply::State;
 use seedbed::backend::{BackendError, Bucket, Memory};
 use seedbed::cluster::{Cluster, Member};
+use seedbed::lease;
 use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{InternalRaftRequest, Request};
 use seedbed::pb::raftpb::{ConfChange, ConfChangeType};
 use seedbed::raft::{Entry, EntryKind};
 
-fn store() -> Store {
-    Store::new(Box::new(Memory::new()), StoreConfig::default())
+fn state() -> State {
+    State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default())
 }
 
 fn change(kind: ConfChangeType, node_id: u64, context: &'static str) -> (EntryKind, Vec<u8>) {
@@ -24,10 +25,10 @@ fn put(path: &str, val: &str) -> Request {
 }
 
 /// Applies these as the next entries.
-fn apply_all(store: &mut Store, data: impl IntoIterator<Item = (EntryKind, Vec<u8>)>) -> Result<(), BackendError> {
+fn apply_all(state: &mut State, data: impl IntoIterator<Item = (EntryKind, Vec<u8>)>) -> Result<(), BackendError> {
     for (kind, data) in data {
-        let entry = Entry { kind, term: 2, index: store.consistent_index() + 1, data: data.into() };
-        apply(store, &entry)?;
+        let entry = Entry { kind, term: 2, index: state.store.consistent_index() + 1, data: data.into() };
+        state.apply(0, &entry)?;
     }
     Ok(())
 }
@@ -47,7 +48,7 @@ const ADD: ConfChangeType = ConfChangeType::ConfChangeAddNode;
 
 #[test]
 fn entries_become_etcds_records() {
-    let mut store = store();
+    let mut state = state();
     let bare = put("/0/members/b71f75320dc06a6c/attributes", r#"{"name":"default","clientURLs":["http://c"]}"#);
     let wrapped = InternalRaftRequest { v2: Some(put("/0/version", "3.4.0")), ..InternalRaftRequest::default() };
     let entries = [
@@ -58,14 +59,14 @@ fn entries_become_etcds_records() {
         (EntryKind::Normal, wrapped.encode_to_vec()),
         change(ConfChangeType::ConfChangeRemoveNode, 10, ""),
     ];
-    apply_all(&mut store, entries).unwrap();
+    apply_all(&mut state, entries).unwrap();
     let json = r#"{"id":13195394291058371180,"peerURLs":["http://a"],"name":"default","clientURLs":["http://c"]}"#;
-    assert_eq!(pairs(&store, Bucket::Members), [("b71f75320dc06a6c".into(), json.into())]);
-    assert_eq!(pairs(&store, Bucket::MembersRemoved), [("a".into(), "removed".into())]);
-    assert_eq!(pairs(&store, Bucket::Cluster), [("clusterVersion".into(), "3.4.0".into())]);
-    assert_eq!((store.consistent_index(), store.revision()), (6, 1), "no revision is made");
+    assert_eq!(pairs(&state.store, Bucket::Members), [("b71f75320dc06a6c".into(), json.into())]);
+    assert_eq!(pairs(&state.store, Bucket::MembersRemoved), [("a".into(), "removed".into())]);
+    assert_eq!(pairs(&state.store, Bucket::Cluster), [("clusterVersion".into(), "3.4.0".into())]);
+    assert_eq!((state.store.consistent_index(), state.store.revision()), (6, 1), "no revision is made");
 
-    let cluster = Cluster::load(store.engine()).unwrap();
+    let cluster = Cluster::load(state.store.engine()).unwrap();
     let member = Member {
         id: 0xb71f_7532_0dc0_6a6c,
         name: "default".into(),
@@ -80,9 +81,9 @@ fn entries_become_etcds_records() {
 /// Garbled changes, and those that cannot be: the entry takes its place, nothing is written, everywhere alike.
 #[test]
 fn what_cannot_be_changed_is_passed_over() {
-    let mut store = store();
-    apply_all(&mut store, [change(ADD, 1, r#"{"id":1,"peerURLs":["http://a"]}"#)]).unwrap();
-    let before = [Bucket::Members, Bucket::MembersRemoved, Bucket::Cluster].map(|bucket| pairs(&store, bucket));
+    let mut state = state();
+    apply_all(&mut state, [change(ADD, 1, r#"{"id":1,"peerURLs":["http://a"]}"#)]).unwrap();
+    let before = [Bucket::Members, Bucket::MembersRemoved, Bucket::Cluster].map(|bucket| pairs(&state.store, bucket));
     let passed_over = [
         change(ADD, 1, r#"{"id":1,"peerURLs":["http://other"]}"#),
         change(ADD, 2, r#"{"id":2,"#),
@@ -96,19 +97,19 @@ fn what_cannot_be_changed_is_passed_over() {
         (EntryKind::Normal, put("/1/a/users/key", "v2").encode_to_vec()),
     ];
     let entries = passed_over.len() as u64;
-    apply_all(&mut store, passed_over).unwrap();
-    let after = [Bucket::Members, Bucket::MembersRemoved, Bucket::Cluster].map(|bucket| pairs(&store, bucket));
-    assert_eq!((before, store.consistent_index()), (after, 1 + entries));
+    apply_all(&mut state, passed_over).unwrap();
+    let after = [Bucket::Members, Bucket::MembersRemoved, Bucket::Cluster].map(|bucket| pairs(&state.store, bucket));
+    assert_eq!((before, state.store.consistent_index()), (after, 1 + entries));
 }
 
 /// A garbled record is this member's own disk: it must stop, not differ.
 #[test]
 fn a_garbled_record_stops_the_member() {
-    let mut store = store();
-    let mut txn = store.write(Applied { index: 1, term: 1 }).unwrap();
+    let mut state = state();
+    let mut txn = state.store.write(Applied { index: 1, term: 1 }).unwrap();
     txn.set(Bucket::Members, Bytes::from_static(b"1"), Bytes::from_static(b"{")).unwrap();
     txn.commit();
-    let error = apply_all(&mut store, [change(ADD, 2, r#"{"id":2,"peerURLs":[]}"#)]).unwrap_err();
+    let error = apply_all(&mut state, [change(ADD, 2, r#"{"id":2,"peerURLs":[]}"#)]).unwrap_err();
     assert!(matches!(&error, BackendError::Record { bucket: "members", key, .. } if key == "1"), "{error}");
-    assert_eq!(store.consistent_index(), 1, "the entry is not taken for applied");
+    assert_eq!(state.store.consistent_index(), 1, "the entry is not taken for applied");
 }

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use etcd::{load, long_life, store, tools};
 use folder::Folder;
 use prost::Message as _;
-use seedbed::apply::apply;
+use seedbed::apply::State;
 use seedbed::backend::Memory;
 use seedbed::cluster::{Cluster, Member, v2store};
 use seedbed::disk::{DiskRead as _, OpSink};
 use seedbed::disk_mem::MemDisk;
-use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::lease;
+use seedbed::mvcc::StoreConfig;
 use seedbed::pb::etcdserverpb::{InternalRaftRequest, Metadata, PutRequest, Request, RequestHeader};
 use seedbed::pb::walpb;
 use seedbed::raft::{ConfState, Entry, EntryKind, HardState, Snapshot, SnapshotMeta};
@@ -50,11 +51,11 @@ fn puts(entries: &[Entry]) -> Vec<String> {
 
 /// The cluster that these entries, from the first on, make.
 fn cluster_of(entries: &[Entry]) -> Cluster {
-    let mut store = Store::new(Box::new(Memory::new()), StoreConfig::default());
+    let mut state = State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default());
     entries.iter().for_each(|entry| {
-        apply(&mut store, entry).unwrap();
+        state.apply(0, entry).unwrap();
     });
-    Cluster::load(store.engine()).unwrap()
+    Cluster::load(state.store.engine()).unwrap()
 }
 
 #[test]

@@ -50,10 +50,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/wal", &["wal", "disk", "pb", "raft"]),
     ("src/snap", &["snap", "wal", "disk", "pb", "raft"]),
     ("src/backend", &["backend", "disk", "bug"]),
-    ("src/mvcc", &["mvcc", "backend", "pb", "bug"]),
+    ("src/interval.rs", &[]),
+    ("src/mvcc", &["mvcc", "backend", "interval", "pb", "bug"]),
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
-    ("src/api.rs", &["pb", "raft"]),
-    ("src/apply.rs", &["api", "backend", "cluster", "mvcc", "pb", "raft"]),
+    ("src/api", &["api", "pb", "raft"]),
+    ("src/lease", &["lease", "backend", "pb", "time"]),
+    ("src/apply", &["apply", "api", "backend", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
+    ("src/auth", &["auth", "backend", "pb", "time"]),
 ];
 
 #[test]

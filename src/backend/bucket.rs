@@ -1,4 +1,6 @@
-//! The buckets: etcd's own ten.
+//! The buckets: etcd's own ten, and what is written into them.
+
+use bytes::Bytes;
 
 /// etcd's buckets, in the order of their names. All exist from the first commit, most of them empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +57,17 @@ impl Bucket {
             Bucket::Meta => "meta",
         }
     }
+}
+
+/// A pair to write into the transaction of the entry that changed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its bucket.
+    pub bucket: Bucket,
+    /// Its key.
+    pub key: Bytes,
+    /// Its value; `None`: the key goes.
+    pub value: Option<Bytes>,
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod config;
 mod error;
 mod memory;
 
-pub use bucket::Bucket;
+pub use bucket::{Bucket, Record};
 pub use config::{BoltConfig, EngineConfig, FreelistKind};
 pub use error::{BackendError, ImageError};
 pub use memory::Memory;

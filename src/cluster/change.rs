@@ -1,7 +1,7 @@
 //! Changes: what an entry does to the cluster, and the records that say so.
 
 use super::{Cluster, Member, REMOVED, VERSION, byte_of, hex, id_of_hex, is_version};
-use crate::backend::Bucket;
+use crate::backend::{Bucket, Record};
 use crate::pb::etcdserverpb::Request;
 use crate::pb::ids::{AttributesJson, MemberJson};
 use crate::pb::raftpb::{ConfChange, ConfChangeType};
@@ -152,17 +152,6 @@ impl Change {
 
 fn json(expected: &'static str, text: &[u8], error: &serde_json::Error) -> ChangeError {
     ChangeError::Json { expected, offset: byte_of(text, error), reason: error.to_string() }
-}
-
-/// A pair to write into the transaction of the entry that changed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its bucket.
-    pub bucket: Bucket,
-    /// Its key.
-    pub key: Bytes,
-    /// Its value; `None`: the key goes.
-    pub value: Option<Bytes>,
 }
 
 impl Record {

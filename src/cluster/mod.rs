@@ -35,7 +35,8 @@
 mod change;
 pub mod v2store;
 
-pub use change::{Change, ChangeError, Record};
+pub use crate::backend::Record;
+pub use change::{Change, ChangeError};
 
 use crate::backend::bolt::View;
 use crate::backend::{BackendError, Bucket, Engine};

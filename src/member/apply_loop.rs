@@ -5,8 +5,6 @@
 //! on its way to the disk, a defragmentation copies it, a snapshot replaces it — it waits, as etcd's does for the lock.
 
 use super::{Costs, Effects, Member, StopReason, TraceEvent, with_header};
-use crate::api::Error;
-use crate::apply;
 use crate::bug::Bug;
 use crate::mvcc::Applied;
 use crate::raft::{Entry, Snapshot};
@@ -76,7 +74,7 @@ impl Member {
                     if let Some(costs) = &self.config.costs {
                         work += costs.apply + costs.kib * (entry.data.len() as u64 / 1024);
                     }
-                    self.apply_entry(&entry, fx);
+                    self.apply_entry(now, &entry, fx);
                 }
                 Some(Item::Snapshot(snapshot)) if self.may_install() => self.begin_install(now, snapshot, fx),
                 Some(item) => {
@@ -97,17 +95,17 @@ impl Member {
             && let Some(Item::Entry(entry)) = self.apply.queue.front()
         {
             let next = Applied { index: entry.index, term: entry.term };
-            self.stop_on_error(|member| member.store.write_marks(next), fx);
+            self.stop_on_error(|member| member.state.store.write_marks(next), fx);
         }
     }
 
-    fn apply_entry(&mut self, entry: &Entry, fx: &mut Effects) {
-        if entry.index <= self.store.consistent_index() {
+    fn apply_entry(&mut self, now: Now, entry: &Entry, fx: &mut Effects) {
+        if entry.index <= self.state.store.consistent_index() {
             // The backend held it when the member started: it is in the store, and must not be applied twice.
             self.raft.applied_to(entry.index);
             return;
         }
-        let applied = match apply::apply(&mut self.store, entry) {
+        let applied = match self.state.apply(now.mono, entry) {
             Ok(applied) => applied,
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
@@ -120,11 +118,11 @@ impl Member {
             term: entry.term,
             request: applied.request,
             revision: applied.revision,
-            hash: self.store.hash(),
+            hash: self.state.store.hash(),
         });
         if let Some(client) = self.writes.applied(applied.request) {
             let header = self.header(applied.revision);
-            let reply = applied.result.map(|response| with_header(response, header)).map_err(Error::from);
+            let reply = applied.result.map(|response| with_header(response, header));
             fx.replies.push((client, reply));
         }
     }

@@ -44,17 +44,17 @@ impl Member {
     /// Whether no batch may go out: one is under way, or the file is copied or replaced. (While a snapshot takes the
     /// database's name, a batch of the old one would land in the new file.)
     pub(super) fn batch_is_held(&self) -> bool {
-        self.store.engine().committing() || self.copying() || self.store_is_replaced()
+        self.state.store.engine().committing() || self.copying() || self.store_is_replaced()
     }
 
     pub(super) fn commit_wakes_at(&self) -> Nanos {
-        let waits = self.store.engine().batched() > 0 && !self.batch_is_held();
+        let waits = self.state.store.engine().batched() > 0 && !self.batch_is_held();
         if waits { self.committer.due_at } else { Nanos::MAX }
     }
 
     /// Sends the batch out if it is due.
     pub(super) fn run_committer(&mut self, now: Now, fx: &mut Effects) {
-        let writes = self.store.engine().batched();
+        let writes = self.state.store.engine().batched();
         if self.batch_is_held() || fx.stop.is_some() {
             return;
         }
@@ -62,7 +62,7 @@ impl Member {
             // The interval counts from the first write of a batch.
             self.committer.due_at = now.mono + self.config.batch_interval;
             if std::mem::take(&mut self.committer.demanded) {
-                self.committer.durable = self.store.applied();
+                self.committer.durable = self.state.store.applied();
             }
             return;
         }
@@ -73,15 +73,15 @@ impl Member {
         self.committer.demanded = false;
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
         let before = ops.bytes();
-        if let Err(error) = self.store.engine_mut().commit_batch(&mut ops) {
+        if let Err(error) = self.state.store.engine_mut().commit_batch(&mut ops) {
             fx.stop = Some(StopReason::Backend(error));
             return;
         }
         let written = ops.bytes() - before;
-        let applied = self.store.applied();
+        let applied = self.state.store.applied();
         self.committer.out = Some((now.mono, applied));
         // Splitting and writing pages is CPU time of the loop that applies, not of the one that keeps the lead.
-        let looked_at = self.store.engine().stats().freelist_work;
+        let looked_at = self.state.store.engine().stats().freelist_work;
         let more = looked_at.saturating_sub(std::mem::replace(&mut self.committer.looked_at, looked_at));
         self.occupy_apply_loop(now, |costs| costs.kib * (written / 1024) + costs.free_page * more);
         fx.trace.push(TraceEvent::BatchStarted { writes, index: applied.index });
@@ -99,7 +99,7 @@ impl Member {
     pub(super) fn backend_op_done(&mut self, now: Now, op: OpId, fx: &mut Effects) {
         use crate::backend::Finished;
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        match self.store.engine_mut().op_done(op, &mut ops) {
+        match self.state.store.engine_mut().op_done(op, &mut ops) {
             Ok(Finished::Nothing) => {}
             Ok(Finished::Commit) => self.batch_done(now, fx),
             Ok(Finished::Defrag) => self.defrag_done(now, fx),

@@ -15,16 +15,20 @@ pub(super) struct Compactor {
 
 impl Member {
     pub(super) fn compaction_wakes_at(&self) -> Nanos {
-        if self.store.compacting() && !self.store_is_held() { self.compactor.next_at } else { Nanos::MAX }
+        if self.state.store.compacting() && !self.store_is_held() { self.compactor.next_at } else { Nanos::MAX }
     }
 
     /// Removes a slice of records, if there is anything to remove and the pause is over.
     pub(super) fn run_compactor(&mut self, now: Now, fx: &mut Effects) {
-        if !self.store.compacting() || now.mono < self.compactor.next_at || self.store_is_held() || fx.stop.is_some() {
+        if !self.state.store.compacting()
+            || now.mono < self.compactor.next_at
+            || self.store_is_held()
+            || fx.stop.is_some()
+        {
             return;
         }
         let records = self.config.compaction_batch as Nanos;
-        match self.store.compact_slice() {
+        match self.state.store.compact_slice() {
             Ok(done) => fx.trace.extend(done.map(TraceEvent::CompactionDone)),
             Err(error) => fx.stop = Some(StopReason::Backend(error)),
         }

@@ -2,6 +2,7 @@
 
 use crate::backend::EngineConfig;
 use crate::bug::BugSet;
+use crate::lease;
 use crate::mvcc::StoreConfig;
 use crate::raft::NodeId;
 use crate::time::{MILLISECOND, Nanos, SECOND};
@@ -58,6 +59,12 @@ pub struct Config {
     pub restore_chunk: usize,
     /// Longest request, in bytes of its encoding.
     pub max_request_bytes: usize,
+    /// Most compares of a transaction, and most operations of each of its branches.
+    pub max_txn_ops: usize,
+    /// Leases that may expire in a second.
+    pub lease_revoke_rate: usize,
+    /// After which time what is left of a long lease is written down; `None`: never.
+    pub lease_checkpoint: Option<Nanos>,
     /// Most entries that may be committed but not applied before requests are refused.
     pub max_backlog: u64,
     /// Most bytes in one append message.
@@ -95,6 +102,9 @@ impl Config {
             compaction_pause: 10 * MILLISECOND,
             restore_chunk: 10_000,
             max_request_bytes: 3 * 512 * 1024,
+            max_txn_ops: 128,
+            lease_revoke_rate: 1_000,
+            lease_checkpoint: None,
             max_backlog: 5_000,
             max_append_bytes: 512 * 1024,
             max_inflight: 512,
@@ -110,9 +120,20 @@ impl Config {
         StoreConfig { restore_chunk, compaction_batch, bugs }
     }
 
+    /// The leases' part.
+    pub fn lease(&self) -> lease::Config {
+        let ttl_min = lease::ttl_min(self.election_timeout());
+        lease::Config { ttl_min, revoke_rate: self.lease_revoke_rate, checkpoint_interval: self.lease_checkpoint }
+    }
+
+    /// The shortest wait of a follower for its leader.
+    pub fn election_timeout(&self) -> Nanos {
+        self.tick * u64::from(self.election_ticks)
+    }
+
     /// How long a request may take: 5 s for its queueing and disk work, and two election timeouts.
     pub fn request_timeout(&self) -> Nanos {
-        5 * SECOND + 2 * self.tick * u64::from(self.election_ticks)
+        5 * SECOND + 2 * self.election_timeout()
     }
 }
 

@@ -77,17 +77,17 @@ impl Member {
             if self.config.bugs.on(Bug::DefragSkipsCiHook) {
                 // The commit before the copy went past the hook that writes the consistent index (etcd #14685).
                 let durable = self.committer.durable();
-                self.stop_on_error(|member| member.store.write_marks(durable), fx);
+                self.stop_on_error(|member| member.state.store.write_marks(durable), fx);
             }
             self.committer.demand();
             self.run_committer(now, fx);
         }
-        if self.defragger.stage == Stage::Committing && !self.store.engine().committing() {
-            fx.trace.push(TraceEvent::DefragStarted { size: self.store.engine().stats().size });
+        if self.defragger.stage == Stage::Committing && !self.state.store.engine().committing() {
+            fx.trace.push(TraceEvent::DefragStarted { size: self.state.store.engine().stats().size });
             self.defragger.stage = Stage::Copying;
             self.defragger.next_at = now.mono;
             let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-            if let Err(error) = self.store.engine_mut().begin_defrag(&mut ops) {
+            if let Err(error) = self.state.store.engine_mut().begin_defrag(&mut ops) {
                 fx.stop = Some(StopReason::Backend(error));
                 return;
             }
@@ -100,7 +100,7 @@ impl Member {
 
     fn copy_slice(&mut self, now: Now, fx: &mut Effects) {
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
-        match self.store.engine_mut().defrag_slice(SLICE, &mut ops) {
+        match self.state.store.engine_mut().defrag_slice(SLICE, &mut ops) {
             Ok(true) => self.defragger.stage = Stage::Naming,
             Ok(false) => {}
             Err(error) => fx.stop = Some(StopReason::Backend(error)),
@@ -112,8 +112,8 @@ impl Member {
     /// The dense file is in use.
     pub(super) fn defrag_done(&mut self, now: Now, fx: &mut Effects) {
         let Defragger { asked, since, .. } = std::mem::take(&mut self.defragger);
-        fx.trace.push(TraceEvent::DefragDone { size: self.store.engine().stats().size, took: now.mono - since });
-        let header = self.header(self.store.revision());
+        fx.trace.push(TraceEvent::DefragDone { size: self.state.store.engine().stats().size, took: now.mono - since });
+        let header = self.header(self.state.store.revision());
         fx.replies.extend(asked.into_iter().map(|id| (id, Ok(with_header(Response::Defragment, header)))));
     }
 }

@@ -13,10 +13,11 @@
 
 use super::storage::{copy_file, db_file, open_database};
 use super::{Effects, Member, StopReason, TraceEvent};
+use crate::apply::RestoringState;
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
 use crate::disk::{FileName, OpId, OpSink};
-use crate::mvcc::{RestoreError, Restoring, Store};
+use crate::mvcc::{RestoreError, Store};
 use crate::raft::{Snapshot, SnapshotMeta};
 use crate::snap::{self, db, db::SnapDb};
 use crate::time::{Nanos, Now};
@@ -37,7 +38,7 @@ enum Stage {
     /// The received database gets the name `db`.
     Naming { meta: SnapshotMeta, awaited: OpId },
     /// Its index is rebuilt.
-    Restoring { meta: SnapshotMeta, restoring: Box<Restoring> },
+    Restoring { meta: SnapshotMeta, restoring: Box<RestoringState> },
 }
 
 impl Installer {
@@ -66,7 +67,7 @@ impl Member {
     pub(super) fn may_install(&self) -> bool {
         // Both rename onto the same database: without waiting, the copy of the old data comes last (etcd #20271).
         let waits = self.defragmenting() && !(self.config.bugs.on(Bug::DefragVsSnapshot) && self.defragger.has_more());
-        !waits && !self.store.engine().committing() && !self.store_is_replaced()
+        !waits && !self.state.store.engine().committing() && !self.store_is_replaced()
     }
 
     /// Begins to replace the store by a leader's snapshot.
@@ -102,7 +103,10 @@ impl Member {
     }
 
     fn begin_restore(&mut self, now: Now, meta: SnapshotMeta, engine: Box<dyn Engine>, fx: &mut Effects) {
-        let restoring = Box::new(Restoring::new(engine, self.config.store()));
+        let restoring = match RestoringState::new(engine, self.config.store(), self.config.lease()) {
+            Ok(restoring) => Box::new(restoring),
+            Err(error) => return fx.stop = Some(StopReason::Backend(error)),
+        };
         self.installer.stage = Stage::Restoring { meta, restoring };
         self.installer.next_at = now.mono;
         self.run_installer(now, fx);
@@ -126,14 +130,14 @@ impl Member {
 
     fn installed(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
-        let old = std::mem::replace(&mut self.store, restoring.finish());
+        let old = std::mem::replace(&mut self.state, restoring.finish()).store;
         if self.copying() {
             self.finish_copy_of(old, now, fx);
         }
         self.raft.applied_to(meta.index);
         self.raft.set_snapshot(meta.clone());
-        self.committer = super::committer::Committer::new(self.store.applied());
-        let (revision, hash) = (self.store.revision(), self.store.hash());
+        self.committer = super::committer::Committer::new(self.state.store.applied());
+        let (revision, hash) = (self.state.store.revision(), self.state.store.hash());
         fx.trace.push(TraceEvent::SnapshotInstalled { index: meta.index, revision, hash });
         self.keep(&meta, fx);
         self.run_apply_loop(now, fx);

@@ -16,13 +16,14 @@
 //! - **the apply loop** ([`apply_loop`]) turns committed entries into changes of the store and answers writes. It may
 //!   lag behind; 5000 entries behind, requests are refused (lesson 03).
 //! - **the read loop** ([`reads`]) confirms linearizable reads in batches by ReadIndex (lesson 02).
+//! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads (lesson 06).
 //! - **the committer** ([`committer`]) makes the backend's batch durable every 100 ms (lesson 03), **the compactor**
 //!   ([`compactor`]) removes what was compacted in batches (lesson 11), **the defragger** ([`defragger`]) copies the
 //!   database into a dense file (lesson 13).
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //!
-//! Left out: watch, leases, auth, membership changes and quota, which come with their chapters.
+//! Left out: watch, auth, membership changes and quota, which come with their chapters.
 
 mod apply_loop;
 mod committer;
@@ -31,6 +32,7 @@ mod config;
 mod defragger;
 mod effects;
 mod installer;
+mod lease_loop;
 mod raft_loop;
 mod reads;
 mod sender;
@@ -44,11 +46,13 @@ pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use start::StartError;
 
 use crate::api::{Error, Request, RequestId, Response};
+use crate::apply::State;
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskRead, FileName};
 use crate::mvcc::Store;
 use crate::pb::etcdserverpb::{
-    CompactionResponse, DeleteRangeResponse, PutResponse, RangeResponse, ResponseHeader, TxnResponse,
+    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, PutResponse, RangeResponse,
+    ResponseHeader, TxnResponse,
 };
 use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
@@ -58,6 +62,7 @@ use committer::Committer;
 use compactor::Compactor;
 use defragger::Defragger;
 use installer::Installer;
+use lease_loop::LeaseLoop;
 use raft_loop::RaftLoop;
 use reads::ReadLoop;
 use sender::Sender;
@@ -70,13 +75,14 @@ pub struct Member {
     config: Config,
     raft: Raft,
     wal: Wal,
-    store: Store,
+    state: State,
     /// Number of the next disk operation.
     next_op: u64,
     raft_loop: RaftLoop,
     apply: ApplyLoop,
     reads: ReadLoop,
     writes: Writes,
+    lease_loop: LeaseLoop,
     snapshotter: Snapshotter,
     committer: Committer,
     compactor: Compactor,
@@ -130,6 +136,7 @@ impl Member {
         self.run_defragger(now, fx);
         self.run_snapshotter(now, fx);
         self.run_sender(now, fx);
+        self.run_lease_loop(now, fx);
         self.run_read_loop(now, fx);
         self.run_raft_loop(now, fx);
         self.expire_requests(now, fx);
@@ -151,6 +158,7 @@ impl Member {
             self.sender.wakes_at(),
             self.reads.wake_at(),
             self.writes.wake_at(),
+            self.lease_wakes_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
@@ -159,9 +167,15 @@ impl Member {
     fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
         match request {
             Request::Range(range) => self.on_range(now, id, range, fx),
-            Request::Put(_) | Request::DeleteRange(_) | Request::Txn(_) | Request::Compact(_) => {
-                self.on_write(now, id, request, fx)
-            }
+            Request::Put(_)
+            | Request::DeleteRange(_)
+            | Request::Txn(_)
+            | Request::Compact(_)
+            | Request::LeaseGrant(_)
+            | Request::LeaseRevoke(_) => self.on_write(now, id, request, fx),
+            Request::LeaseKeepAlive(request) => self.on_keepalive(now, id, request.id, fx),
+            Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, request, fx),
+            Request::LeaseLeases => self.on_leases(id, fx),
             Request::Defragment => self.defragger.ask(id),
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
         }
@@ -173,8 +187,8 @@ impl Member {
         } else if !self.raft.conf().voters.contains(&to) {
             fx.replies.push((id, Err(Error::BadLeaderTransferee)));
         } else {
-            // etcd waits one heartbeat interval times the election ticks for the new leader, then gives up.
-            let deadline = now.mono + self.config.tick * u64::from(self.config.election_ticks);
+            // etcd waits an election timeout for the new leader, then gives up.
+            let deadline = now.mono + self.config.election_timeout();
             self.writes.wait_for_leader(id, to, deadline);
             self.raft.transfer_leader(to);
         }
@@ -248,12 +262,12 @@ impl Member {
 
     /// Its store, to look at.
     pub fn store(&self) -> &Store {
-        &self.store
+        &self.state.store
     }
 
     /// Approximate bytes held in memory: log and store.
     pub fn memory_bytes(&self) -> u64 {
-        self.raft.log().bytes() + self.store.engine().stats().memory
+        self.raft.log().bytes() + self.state.store.engine().stats().memory
     }
 }
 
@@ -272,8 +286,15 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::DeleteRange(response) => Response::DeleteRange(DeleteRangeResponse { header, ..response }),
         Response::Txn(response) => Response::Txn(TxnResponse { header, ..response }),
         Response::Compact(_) => Response::Compact(CompactionResponse { header }),
-        Response::Defragment => Response::Defragment,
-        Response::MoveLeader => Response::MoveLeader,
+        Response::LeaseGrant(response) => Response::LeaseGrant(LeaseGrantResponse { header, ..response }),
+        Response::LeaseRevoke(_) => Response::LeaseRevoke(LeaseRevokeResponse { header }),
+        // Those that this member answers itself have theirs.
+        response @ (Response::LeaseKeepAlive(_)
+        | Response::LeaseTimeToLive(_)
+        | Response::LeaseLeases(_)
+        | Response::Defragment
+        | Response::MoveLeader
+        | Response::Nothing) => response,
     }
 }
 

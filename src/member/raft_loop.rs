@@ -79,6 +79,9 @@ impl Member {
 
     /// Takes Readys until one has to wait for the disk.
     pub(super) fn run_raft_loop(&mut self, now: Now, fx: &mut Effects) {
+        if self.raft_loop.saving.is_none() {
+            self.demote_if_deposed();
+        }
         while self.raft_loop.saving.is_none() && fx.stop.is_none() && self.raft.has_ready() {
             let mut ready = self.raft.ready();
             self.send(std::mem::take(&mut ready.messages), fx);

@@ -29,9 +29,26 @@ pub(super) struct ReadLoop {
 
 #[derive(Debug)]
 struct Read {
-    id: RequestId,
-    request: RangeRequest,
+    asked: Asked,
     deadline: Nanos,
+}
+
+/// What waits to be confirmed.
+#[derive(Debug)]
+enum Asked {
+    /// A client's read.
+    Range(RequestId, RangeRequest),
+    /// Whether this member still leads, before it ends these leases.
+    Leadership(Vec<i64>),
+}
+
+impl Read {
+    /// It failed. Leases that expired are found again.
+    fn fail(self, error: Error, fx: &mut Effects) {
+        if let Asked::Range(id, _) = self.asked {
+            fx.replies.push((id, Err(error)));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +76,7 @@ impl ReadLoop {
     /// A batch whose leader is gone fails at once; its clients ask again.
     pub(super) fn leader_changed(&mut self, fx: &mut Effects) {
         for read in self.asking.take().map(|batch| batch.reads).unwrap_or_default() {
-            fx.replies.push((read.id, Err(Error::LeaderChanged)));
+            read.fail(Error::LeaderChanged, fx);
         }
     }
 }
@@ -72,11 +89,17 @@ impl Member {
             self.serve(id, &request, fx);
         } else if request.serializable {
             let deadline = now.mono + self.config.request_timeout();
-            self.reads.confirmed.push_front((0, Read { id, request, deadline }));
+            self.reads.confirmed.push_front((0, Read { asked: Asked::Range(id, request), deadline }));
         } else {
             let deadline = now.mono + self.config.request_timeout();
-            self.reads.gathering.push_back(Read { id, request, deadline });
+            self.reads.gathering.push_back(Read { asked: Asked::Range(id, request), deadline });
         }
+    }
+
+    /// Asks a majority whether this member leads; if it does, [`Member::revoke_expired`] gets the leases.
+    pub(super) fn confirm_leadership(&mut self, now: Now, leases: Vec<i64>) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
     }
 
     /// Takes the indexes that Raft has confirmed.
@@ -96,11 +119,14 @@ impl Member {
         if self.store_is_closed() {
             return;
         }
-        let applied = self.store.consistent_index();
+        let applied = self.state.store.consistent_index();
         while fx.stop.is_none()
             && let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied)
         {
-            self.serve(read.id, &read.request, fx);
+            match read.asked {
+                Asked::Range(id, request) => self.serve(id, &request, fx),
+                Asked::Leadership(leases) => self.revoke_expired(&leases),
+            }
         }
     }
 
@@ -129,7 +155,7 @@ impl Member {
     }
 
     fn serve(&mut self, id: RequestId, request: &RangeRequest, fx: &mut Effects) {
-        let result = match self.store.range(request) {
+        let result = match self.state.store.range(request) {
             Err(MvccError::Backend(error)) => {
                 fx.stop = Some(StopReason::Backend(error));
                 return;
@@ -138,7 +164,7 @@ impl Member {
         };
         let bytes: usize = result.iter().flat_map(|response| &response.kvs).map(|kv| kv.value.len()).sum();
         self.charge(fx, |costs| costs.read + costs.kib * (bytes as u64 / 1024));
-        let header = self.header(self.store.revision());
+        let header = self.header(self.state.store.revision());
         let reply = result.map(|response| with_header(Response::Range(response), header)).map_err(Error::from);
         fx.replies.push((id, reply));
     }
@@ -147,7 +173,7 @@ impl Member {
         let lost = self.raft.leader() == 0;
         let mut expire = |read: Option<Read>| match read {
             Some(read) => {
-                fx.replies.push((read.id, Err(if lost { Error::TimeoutLeaderFail } else { Error::Timeout })));
+                read.fail(if lost { Error::TimeoutLeaderFail } else { Error::Timeout }, fx);
                 true
             }
             None => false,

@@ -53,14 +53,14 @@ impl Member {
     /// Keeps an image of the database open for so long, as a client does that reads a snapshot slowly.
     pub(super) fn hold_image(&mut self, now: Now, lasting: Nanos) {
         if !self.store_is_replaced() {
-            let image = self.store.engine_mut().begin_image();
+            let image = self.state.store.engine_mut().begin_image();
             self.sender.held.push((now.mono.saturating_add(lasting), image));
         }
     }
 
     pub(super) fn run_sender(&mut self, now: Now, fx: &mut Effects) {
         for (_, image) in self.sender.held.extract_if(.., |(until, _)| *until <= now.mono) {
-            self.store.engine_mut().end_image(image);
+            self.state.store.engine_mut().end_image(image);
         }
         if self.sender.reading.is_none() && !self.sender.waiting.is_empty() && !self.store_is_replaced() {
             self.begin_reading(now, fx);
@@ -72,23 +72,23 @@ impl Member {
 
     /// Begins an image of everything that is applied; the batch goes out first, so that the image holds it.
     fn begin_reading(&mut self, now: Now, fx: &mut Effects) {
-        if self.store.engine().batched() > 0 {
+        if self.state.store.engine().batched() > 0 {
             self.committer.demand();
             self.run_committer(now, fx);
         }
-        if self.store.engine().batched() > 0 {
+        if self.state.store.engine().batched() > 0 {
             return;
         }
         let message = self.sender.waiting.pop_front().expect("invariant: the caller saw one");
-        let image = self.store.engine_mut().begin_image();
+        let image = self.state.store.engine_mut().begin_image();
         let data = Vec::with_capacity(image.size as usize);
-        self.sender.reading = Some(Reading { message, applied: self.store.applied(), image, data });
+        self.sender.reading = Some(Reading { message, applied: self.state.store.applied(), image, data });
         self.sender.next_at = now.mono;
     }
 
     fn read_slice(&mut self, now: Now, fx: &mut Effects) {
         let reading = self.sender.reading.as_mut().expect("invariant: the caller saw it");
-        match self.store.engine().image_chunk(&mut reading.image, SLICE) {
+        match self.state.store.engine().image_chunk(&mut reading.image, SLICE) {
             Ok(Some(chunk)) => reading.data.extend_from_slice(&chunk),
             Ok(None) => {}
             Err(error) => fx.stop = Some(StopReason::Backend(error)),
@@ -100,7 +100,7 @@ impl Member {
         }
         let Reading { mut message, applied, image, data } =
             self.sender.reading.take().expect("invariant: checked above");
-        self.store.engine_mut().end_image(image);
+        self.state.store.engine_mut().end_image(image);
         // A leader of a later term asks again for whoever still needs it.
         if self.raft.role() == Role::Leader && self.raft.term() == message.term {
             let meta = SnapshotMeta { index: applied.index, term: applied.term, conf: self.raft.conf().clone() };

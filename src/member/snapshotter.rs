@@ -61,7 +61,7 @@ impl Member {
             return;
         }
         let last = self.snapshotter.newest;
-        let applied = self.store.consistent_index();
+        let applied = self.state.store.consistent_index();
         let due = applied > last + self.config.snapshot_count || (self.snapshotter.demanded && applied > last);
         if due && !self.snapshotter.due {
             self.snapshotter.due = true;

@@ -13,15 +13,17 @@ use super::committer::Committer;
 use super::compactor::Compactor;
 use super::defragger::Defragger;
 use super::installer::Installer;
+use super::lease_loop::LeaseLoop;
 use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
 use super::sender::Sender;
 use super::snapshotter::Snapshotter;
 use super::writes::Writes;
 use super::{Config, Effects, Member, TraceEvent, storage, wal_dir};
+use crate::apply::State;
 use crate::backend::BackendError;
 use crate::disk::{DiskRead, FileName, OpId, OpSink};
-use crate::mvcc::{RestoreError, Store};
+use crate::mvcc::RestoreError;
 use crate::pb::etcdserverpb::Metadata;
 use crate::pb::{ids::MemberJson, raftpb, walpb};
 use crate::raft::{self, ConfState, Entry, EntryKind, HardState, Raft, RecoverError, Recovered, SnapshotMeta};
@@ -90,7 +92,7 @@ pub enum StartError {
 struct Begun {
     raft: Raft,
     wal: Wal,
-    store: Store,
+    state: State,
     /// Index of the snapshot that it begins with; 0 for none.
     snapshot: u64,
     /// To wait for before anything else is saved.
@@ -110,8 +112,8 @@ impl Member {
             let (wal, awaited) = Wal::create(wal_config, &metadata, &mut ops);
             bootstrap(&config, wal, awaited, disk, &mut ops)?
         };
-        let kib = begun.store.engine().stats().in_use / 1024;
-        let Begun { raft, wal, store, snapshot, awaited } = begun;
+        let kib = begun.state.store.engine().stats().in_use / 1024;
+        let Begun { raft, wal, state, snapshot, awaited } = begun;
         // Each member's ticker starts at its own moment, so that their ticks do not fall together.
         let offset = Xoshiro256PlusPlus::seed_from_u64(config.seed ^ TICK_OFFSET).next_u64() % config.tick;
         let mut member = Member {
@@ -119,8 +121,9 @@ impl Member {
             apply: ApplyLoop::default(),
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
+            lease_loop: LeaseLoop::default(),
             snapshotter: Snapshotter::new(snapshot),
-            committer: Committer::new(store.applied()),
+            committer: Committer::new(state.store.applied()),
             compactor: Compactor::default(),
             defragger: Defragger::default(),
             installer: Installer::default(),
@@ -131,7 +134,7 @@ impl Member {
             raft_events: Vec::new(),
             raft,
             wal,
-            store,
+            state,
             next_op,
             config,
         };
@@ -167,7 +170,7 @@ fn bootstrap(
     disk: &Rc<dyn DiskRead>,
     ops: &mut OpSink<'_>,
 ) -> Result<Begun, StartError> {
-    let store = storage::store_at_start(config, None, None, disk, ops)?;
+    let state = storage::state_at_start(config, None, None, disk, ops)?;
     let mut peers = config.initial_cluster.clone();
     peers.sort_by_key(|peer| peer.id);
     let entry = |(index, peer): (u64, &super::Peer)| {
@@ -188,7 +191,7 @@ fn bootstrap(
     let entries: Vec<Entry> = (1..).zip(&peers).map(entry).collect();
     let conf = ConfState { voters: peers.iter().map(|peer| peer.id).collect(), ..ConfState::default() };
     let raft = Raft::bootstrap(raft_config(config), conf, entries);
-    Ok(Begun { raft, wal, store, snapshot: 0, awaited })
+    Ok(Begun { raft, wal, state, snapshot: 0, awaited })
 }
 
 fn recover(
@@ -223,7 +226,7 @@ fn recover(
     let bootstrap = SnapshotMeta { conf: bootstrap_conf(&recovery.entries), ..SnapshotMeta::default() };
     let meta = newest.snapshot.as_ref().map_or(bootstrap, |snapshot| snapshot.meta.clone());
     let last = recovery.entries.last().map_or(meta.index, |entry| entry.index);
-    let store = storage::store_at_start(config, Some(last), newest.snapshot.as_ref(), disk, ops)?;
+    let state = storage::state_at_start(config, Some(last), newest.snapshot.as_ref(), disk, ops)?;
     let recovered = Recovered {
         hard_state: recovery.state,
         applied: meta.index,
@@ -236,7 +239,7 @@ fn recover(
     if snapshot > 0 {
         raft.set_snapshot(meta);
     }
-    Ok(Begun { raft, wal: recovery.wal, store, snapshot, awaited: recovery.wait })
+    Ok(Begun { raft, wal: recovery.wal, state, snapshot, awaited: recovery.wait })
 }
 
 fn no_snapshot(skipped: &[SnapError]) -> StartError {

@@ -5,12 +5,12 @@
 
 use super::start::StartError;
 use super::{Config, Effects, Member, wal_dir};
+use crate::apply::State;
 use crate::backend::bolt::{Bolt, View};
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
 use crate::cluster::{Cluster, v2store};
 use crate::disk::{DiskError, DiskRead, FileName, OpId, OpSink};
-use crate::mvcc::Store;
 use crate::raft::Snapshot;
 use crate::snap::restart::{self, Found, Start};
 use crate::snap::{self, db::SnapDb};
@@ -30,23 +30,23 @@ pub(super) fn copy_file() -> FileName {
     format!("{}.tmp", db_file()).into()
 }
 
-/// The store of a member that begins, or begins again: `log_last` is its log's last index (`None`: there is no log),
+/// The state of a member that begins, or begins again: `log_last` is its log's last index (`None`: there is no log),
 /// `snapshot` the newest snapshot that its log knows.
-pub(super) fn store_at_start(
+pub(super) fn state_at_start(
     config: &Config,
     log_last: Option<u64>,
     snapshot: Option<&Snapshot>,
     disk: &Rc<dyn DiskRead>,
     ops: &mut OpSink<'_>,
-) -> Result<Store, StartError> {
+) -> Result<State, StartError> {
     let EngineConfig::Bolt(bolt) = config.engine else {
         return match snapshot {
-            None => Ok(Store::new(Box::new(Memory::new()), config.store())),
+            None => Ok(State::new(Box::new(Memory::new()), config.store(), config.lease())),
             Some(snapshot) => from_image(config, snapshot),
         };
     };
-    let store = if disk.len(&db_file()).is_ok() { Some(open_store(config, &db_file(), disk)?) } else { None };
-    let database = store.as_ref().map(Store::consistent_index);
+    let state = if disk.len(&db_file()).is_ok() { Some(open_state(config, &db_file(), disk)?) } else { None };
+    let database = state.as_ref().map(|state| state.store.consistent_index());
     let found = Found { log_last, snapshot: snapshot.map(|snapshot| snapshot.meta.index), database };
     let start = restart::fit(&**disk, &db_file(), &wal_dir(), found)?;
     let needed = if let Start::Received { index, .. } = start { Some(index) } else { None };
@@ -55,18 +55,18 @@ pub(super) fn store_at_start(
         // Without this, the next defragmentation finds it (etcd #11613).
         remove_copy(&**disk, ops);
     }
-    match (start, store) {
-        (Start::Database, Some(store)) => Ok(store),
+    match (start, state) {
+        (Start::Database, Some(state)) => Ok(state),
         (Start::Received { file, .. }, _) => {
-            let mut store = open_store(config, &file, disk)?;
+            let mut state = open_state(config, &file, disk)?;
             ops.rename(&file, &db_file());
             ops.sync_dir(&snap::DIR.into());
-            store.engine_mut().renamed(db_file());
-            Ok(store)
+            state.store.engine_mut().renamed(db_file());
+            Ok(state)
         }
         _ => {
             let engine = Bolt::create(disk.clone(), db_file(), bolt, ops);
-            Ok(Store::new(Box::new(engine), config.store()))
+            Ok(State::new(Box::new(engine), config.store(), config.lease()))
         }
     }
 }
@@ -78,15 +78,16 @@ fn remove_copy(disk: &dyn DiskRead, ops: &mut OpSink<'_>) {
     }
 }
 
-fn from_image(config: &Config, snapshot: &Snapshot) -> Result<Store, StartError> {
+fn from_image(config: &Config, snapshot: &Snapshot) -> Result<State, StartError> {
     let broken = |error| StartError::Store { file: snap::file_name(&snapshot.meta), error };
     let engine = Memory::from_image(&snapshot.data).map_err(|error| broken(BackendError::from(error).into()))?;
-    Store::restore(Box::new(engine), config.store()).map_err(broken)
+    State::restore(Box::new(engine), config.store(), config.lease()).map_err(broken)
 }
 
-fn open_store(config: &Config, file: &FileName, disk: &Rc<dyn DiskRead>) -> Result<Store, StartError> {
+fn open_state(config: &Config, file: &FileName, disk: &Rc<dyn DiskRead>) -> Result<State, StartError> {
     let engine = open_database(config, file, disk)?;
-    Store::restore(engine, config.store()).map_err(|error| StartError::Store { file: file.clone(), error })
+    let broken = |error| StartError::Store { file: file.clone(), error };
+    State::restore(engine, config.store(), config.lease()).map_err(broken)
 }
 
 /// Opens the database that lies there.
@@ -105,9 +106,9 @@ impl Member {
     /// What a snapshot file holds of the store: all of it, or, beside a database, what etcd 3.4 keeps outside it.
     pub(super) fn snapshot_data(&mut self) -> Result<Bytes, BackendError> {
         if self.config.engine != EngineConfig::Memory {
-            return Ok(v2store::encode(&Cluster::load(self.store.engine())?));
+            return Ok(v2store::encode(&Cluster::load(self.state.store.engine())?));
         }
-        let engine = self.store.engine_mut();
+        let engine = self.state.store.engine_mut();
         let mut image = engine.begin_image();
         let whole = engine.image_chunk(&mut image, usize::MAX)?;
         engine.end_image(image);

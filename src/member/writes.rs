@@ -5,7 +5,7 @@
 //! a timeout, and may still take effect.
 
 use super::{Config, Effects, Member, TraceEvent};
-use crate::api::{Error, Request, RequestId, Response};
+use crate::api::{Error, Request, RequestId, Response, validate};
 use crate::apply;
 use crate::raft::{EntryKind, NodeId, ProposeError};
 use crate::time::{MILLISECOND, Nanos, Now};
@@ -43,6 +43,12 @@ impl Writes {
         }
     }
 
+    /// The next number.
+    pub(super) fn take_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
     /// The client that waits for this number, if it still does.
     pub(super) fn applied(&mut self, number: u64) -> Option<RequestId> {
         self.pending.remove(&number)
@@ -69,13 +75,18 @@ impl Writes {
 }
 
 impl Member {
-    pub(super) fn on_write(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
+    pub(super) fn on_write(&mut self, now: Now, id: RequestId, mut request: Request, fx: &mut Effects) {
         if let Err(error) = self.admit(&request) {
             fx.replies.push((id, Err(error)));
             return;
         }
-        let number = self.writes.next_number;
-        self.writes.next_number += 1;
+        let number = self.writes.take_number();
+        if let Request::LeaseGrant(grant) = &mut request
+            && grant.id == 0
+        {
+            // Chosen before it is proposed, so that every member grants the same; clients know only positive ones.
+            grant.id = (self.writes.take_number() & (u64::MAX >> 1)) as i64;
+        }
         let data = Bytes::from(apply::encode(number, request));
         if data.len() > self.config.max_request_bytes {
             fx.replies.push((id, Err(Error::RequestTooLarge)));
@@ -91,14 +102,7 @@ impl Member {
 
     /// Refuses what is malformed, and everything while the apply loop is too far behind.
     fn admit(&self, request: &Request) -> Result<(), Error> {
-        let empty_key = match request {
-            Request::Put(put) => put.key.is_empty(),
-            Request::DeleteRange(delete) => delete.key.is_empty(),
-            _ => false,
-        };
-        if empty_key {
-            return Err(Error::EmptyKey);
-        }
+        validate(request, self.config.max_txn_ops)?;
         if self.raft.commit() > self.raft.applied() + self.config.max_backlog {
             return Err(Error::TooManyRequests);
         }

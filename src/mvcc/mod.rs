@@ -15,11 +15,13 @@
 //! The index is rebuilt from the engine at start; nothing but the engine's pairs has to survive.
 //!
 //! `key_index` and `index` say when keys changed, `read` and `write` serve requests from `record`s, `compact` forgets, `restore` begins
-//! again from an engine's records, `hash` compares members.
+//! again from an engine's records, `hash` compares members. `events` reads records as history, and [`watch`] tells it to
+//! those who asked.
 //!
-//! Left out here: watch and leases, which have chapters (and files) of their own.
+//! Left out here: leases, which have a chapter (and files) of their own.
 
 mod compact;
+mod events;
 mod hash;
 mod index;
 mod key_index;
@@ -27,13 +29,14 @@ mod read;
 mod record;
 mod restore;
 mod revision;
+pub mod watch;
 mod write;
 
 pub use compact::Compacted;
 pub use hash::{HashJob, HashKv};
 pub use restore::Restoring;
 pub use revision::Revision;
-pub use write::WriteTxn;
+pub use write::{WriteTxn, Written};
 
 use crate::backend::{BackendError, Bucket, Engine};
 use crate::bug::BugSet;
@@ -93,6 +96,12 @@ pub enum MvccError {
     /// The revision asked for is gone.
     #[error("etcdserver: mvcc: required revision has been compacted")]
     Compacted,
+    /// A put keeps the value or the lease of a key that does not exist.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
+    /// A put names a lease that does not exist.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
     /// The engine failed; the member must stop.
     #[error(transparent)]
     Backend(#[from] BackendError),

@@ -40,9 +40,10 @@ impl Store {
         self.check_not_compacted(request)?;
         let at = if request.revision > 0 { request.revision } else { newest };
         let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0).unwrap_or(usize::MAX);
-        // Sorting or filtering needs all of them before the limit may cut.
+        // Sorting or filtering needs all of them before the limit may cut. (A target without an order sorts, too, but in
+        // etcd only what was fetched: as many as the limit, and one more that says whether there are more.)
         let whole = request.sort_order != SortOrder::None as i32 || has_filter(request);
-        let fetch = if whole { usize::MAX } else { limit };
+        let fetch = if whole { usize::MAX } else { limit.saturating_add(1) };
 
         let mut response = RangeResponse::default();
         let mut visit = |at: Revision| -> Result<(), BackendError> {
@@ -56,11 +57,9 @@ impl Store {
             Interval::Key(key) => self.index.get(key, at).into_iter().try_for_each(|change| visit(change.at))?,
             Interval::Span(from, to) => self.index.range(from, to, at).try_for_each(|(_, change)| visit(change.at))?,
         }
-        if whole {
-            response.kvs.retain(|kv| passes(request, kv));
-            sort(request, &mut response.kvs);
-        }
-        response.more = response.kvs.len() > limit || (!whole && !request.count_only && response.count > limit as i64);
+        response.kvs.retain(|kv| passes(request, kv));
+        sort(request, &mut response.kvs);
+        response.more = response.kvs.len() > limit;
         response.kvs.truncate(limit);
         if request.keys_only {
             response.kvs.iter_mut().for_each(|kv| kv.value.clear());
@@ -112,7 +111,7 @@ fn sort(request: &RangeRequest, kvs: &mut [KeyValue]) {
     let order = SortOrder::try_from(request.sort_order).unwrap_or(SortOrder::None);
     // An unknown target sorts by key, as etcd's zero value does.
     let target = SortTarget::try_from(request.sort_target).unwrap_or(SortTarget::Key);
-    if order == SortOrder::None {
+    if order == SortOrder::None && target == SortTarget::Key {
         return;
     }
     kvs.sort_by(|a, b| {

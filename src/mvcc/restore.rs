@@ -43,6 +43,12 @@ impl Restoring {
 
     /// Reads the next [`StoreConfig::restore_chunk`] records. `true` when none is left.
     pub fn step(&mut self) -> Result<bool, RestoreError> {
+        self.step_with(&mut |_, _| ())
+    }
+
+    /// The same, and `see` is told each record in order, and whether it is a tombstone: leases learn from it which keys
+    /// hang on them.
+    pub fn step_with(&mut self, see: &mut dyn FnMut(&KeyValue, bool)) -> Result<bool, RestoreError> {
         if self.done {
             return Ok(true);
         }
@@ -56,7 +62,7 @@ impl Restoring {
         let (mut seen, mut result) = (0, Ok(()));
         let start = std::mem::take(from);
         store.engine.range(Bucket::Key, &start, None, &mut |key, value| {
-            result = restore(index, last, key, value, clobbers);
+            result = restore(index, last, key, value, clobbers, see);
             seen += 1;
             if seen == chunk {
                 // The least key after this one.
@@ -108,6 +114,7 @@ fn restore(
     key: &[u8],
     value: &Bytes,
     clobbers: bool,
+    see: &mut dyn FnMut(&KeyValue, bool),
 ) -> Result<(), RestoreError> {
     let broken = |expected| RestoreError::Record { key: hex(key), expected };
     let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
@@ -119,6 +126,7 @@ fn restore(
     }
     *last = at;
     let kv = KeyValue::decode(value.clone()).map_err(|_| broken("an mvccpb.KeyValue"))?;
+    see(&kv, tombstone);
     if tombstone {
         if clobbers && !index.contains(&kv.key) {
             return Ok(());

@@ -18,6 +18,16 @@ pub struct WriteTxn<'a> {
     pub(super) store: &'a mut Store,
     /// The revision of the next change.
     next: Revision,
+    written: Vec<Written>,
+}
+
+/// What became of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its new state; of a deleted one only the key.
+    pub kv: KeyValue,
+    /// It was deleted.
+    pub tombstone: bool,
 }
 
 impl<'a> WriteTxn<'a> {
@@ -28,7 +38,12 @@ impl<'a> WriteTxn<'a> {
         store.put_marks(entry)?;
         store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
-        Ok(WriteTxn { store, next })
+        Ok(WriteTxn { store, next, written: Vec::new() })
+    }
+
+    /// Takes what was written up to now, in order.
+    pub fn take_written(&mut self) -> Vec<Written> {
+        std::mem::take(&mut self.written)
     }
 
     /// Closes the transaction. Returns the store's revision.
@@ -64,19 +79,23 @@ impl<'a> WriteTxn<'a> {
 
     /// Sets a key.
     pub fn put(&mut self, request: &PutRequest) -> Result<PutResponse, MvccError> {
-        let before = if request.prev_kv { self.store.index.get(&request.key, self.next.main) } else { None };
-        let prev_kv = before.map(|change| self.store.load(change.at)).transpose()?;
+        let keeps = request.ignore_value || request.ignore_lease;
+        let mut before = None;
+        if request.prev_kv || keeps {
+            let change = self.store.index.get(&request.key, self.next.main);
+            before = change.map(|change| self.store.load(change.at)).transpose()?;
+        }
+        let (mut value, mut lease) = (request.value.clone(), request.lease);
+        if keeps {
+            let kept = before.as_ref().ok_or(MvccError::KeyNotFound)?;
+            value = if request.ignore_value { kept.value.clone() } else { value };
+            lease = if request.ignore_lease { kept.lease } else { lease };
+        }
         let Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
-        let kv = KeyValue {
-            key: request.key.clone(),
-            create_revision,
-            mod_revision: self.next.main,
-            version,
-            value: request.value.clone(),
-            lease: request.lease,
-        };
-        self.record(&kv, false)?;
-        Ok(PutResponse { header: None, prev_kv })
+        let kv =
+            KeyValue { key: request.key.clone(), create_revision, mod_revision: self.next.main, version, value, lease };
+        self.record(kv, false)?;
+        Ok(PutResponse { header: None, prev_kv: before.filter(|_| request.prev_kv) })
     }
 
     /// Deletes the live keys of an interval, in key order.
@@ -97,23 +116,37 @@ impl<'a> WriteTxn<'a> {
                 response.prev_kvs.push(self.store.load(at)?);
             }
             assert!(self.store.index.tombstone(&key, self.next), "invariant: only what lives is deleted");
-            self.record(&KeyValue { key, ..KeyValue::default() }, true)?;
+            self.record(KeyValue { key, ..KeyValue::default() }, true)?;
         }
         Ok(response)
     }
 
     /// Runs a transaction: all compares hold → `success`, else → `failure`; the same for transactions nested in it.
     ///
-    /// Every compare is decided, and every range's revision checked, before anything changes: a transaction that fails
+    /// Every compare is decided, and every range and put checked, before anything changes: a transaction that fails
     /// has no partial effects, and fails alike at every member.
     pub fn txn(&mut self, request: &TxnRequest) -> Result<TxnResponse, MvccError> {
+        self.guarded_txn(request, &|_| Ok(()))
+    }
+
+    /// The same; `may_put` has a say about each put on the path that is taken.
+    pub fn guarded_txn(
+        &mut self,
+        request: &TxnRequest,
+        may_put: &dyn Fn(&PutRequest) -> Result<(), MvccError>,
+    ) -> Result<TxnResponse, MvccError> {
         let mut decisions = Vec::new();
-        self.decide(request, &mut decisions)?;
+        self.decide(request, may_put, &mut decisions)?;
         self.run(request, &mut decisions.into_iter())
     }
 
     /// Appends, in the order in which [`WriteTxn::run`] meets them, whether each transaction succeeds.
-    fn decide(&self, request: &TxnRequest, decisions: &mut Vec<bool>) -> Result<(), MvccError> {
+    fn decide(
+        &self,
+        request: &TxnRequest,
+        may_put: &dyn Fn(&PutRequest) -> Result<(), MvccError>,
+        decisions: &mut Vec<bool>,
+    ) -> Result<(), MvccError> {
         let mut succeeded = true;
         for compare in &request.compare {
             succeeded = succeeded && self.holds(compare)?;
@@ -121,11 +154,17 @@ impl<'a> WriteTxn<'a> {
         decisions.push(succeeded);
         for op in branch(request, succeeded) {
             match &op.request {
-                Some(request_op::Request::RequestTxn(nested)) => self.decide(nested, decisions)?,
+                Some(request_op::Request::RequestTxn(nested)) => self.decide(nested, may_put, decisions)?,
                 Some(request_op::Request::RequestRange(range)) if range.revision > self.revision() => {
                     return Err(MvccError::FutureRevision);
                 }
                 Some(request_op::Request::RequestRange(range)) => self.store.check_not_compacted(range)?,
+                Some(request_op::Request::RequestPut(put)) => {
+                    if put.ignore_value || put.ignore_lease {
+                        self.store.index.get(&put.key, self.revision()).ok_or(MvccError::KeyNotFound)?;
+                    }
+                    may_put(put)?;
+                }
                 _ => {}
             }
         }
@@ -154,30 +193,29 @@ impl<'a> WriteTxn<'a> {
         Ok(TxnResponse { header: None, succeeded, responses })
     }
 
-    /// Whether a compare holds for every live key of its interval. An absent key compares as all zeros, except that
-    /// its value compares as unequal to anything.
+    /// Whether a compare holds for every live key of its interval. Where none lives it is made once, with all zeros;
+    /// one of values then fails, since the wire cannot tell an absent value from an empty one.
     fn holds(&self, compare: &Compare) -> Result<bool, BackendError> {
         let at = self.revision();
-        match Interval::of(&compare.key, &compare.range_end) {
-            Interval::Key(key) => match self.store.index.get(key, at) {
-                Some(change) => Ok(compares(compare, &self.store.load(change.at)?)),
-                None if compare.target == CompareTarget::Value as i32 => Ok(false),
-                None => Ok(compares(compare, &KeyValue::default())),
-            },
-            Interval::Span(from, to) => {
-                for (_, change) in self.store.index.range(from, to, at) {
-                    if !compares(compare, &self.store.load(change.at)?) {
-                        return Ok(false);
-                    }
-                }
-                Ok(true)
+        let live: Vec<Change> = match Interval::of(&compare.key, &compare.range_end) {
+            Interval::Key(key) => self.store.index.get(key, at).into_iter().collect(),
+            Interval::Span(from, to) => self.store.index.range(from, to, at).map(|(_, change)| change).collect(),
+        };
+        if live.is_empty() {
+            return Ok(compare.target != CompareTarget::Value as i32 && compares(compare, &KeyValue::default()));
+        }
+        for change in live {
+            if !compares(compare, &self.store.load(change.at)?) {
+                return Ok(false);
             }
         }
+        Ok(true)
     }
 
-    fn record(&mut self, kv: &KeyValue, tombstone: bool) -> Result<(), BackendError> {
+    fn record(&mut self, kv: KeyValue, tombstone: bool) -> Result<(), BackendError> {
         let at = self.next;
         self.store.engine.put(Bucket::Key, at.encode(tombstone), kv.encode_to_vec().into())?;
+        self.written.push(Written { kv, tombstone });
         self.next.sub += 1;
         Ok(())
     }

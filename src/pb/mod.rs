@@ -18,13 +18,14 @@
 //! Byte fields are [`bytes::Bytes`]: decoding from a `Bytes` shares its memory, so a value travels from the wire
 //! through the log into the store without a copy.
 //!
-//! Left out: `raftpb.Message` (only real sockets need it), the service definitions, and, until their subjects are
-//! built, the requests of leases, alarms and authentication. Unknown fields are skipped when decoding, as protobuf
+//! Left out: `raftpb.Message` (only real sockets need it) and the service definitions. Unknown fields are skipped when decoding, as protobuf
 //! asks; they are not kept.
 
+pub mod authpb;
 pub mod convert;
 pub mod etcdserverpb;
 pub mod ids;
+pub mod leasepb;
 pub mod mvccpb;
 pub mod raftpb;
 pub mod snappb;

@@ -2,8 +2,11 @@
 
 mod compaction;
 mod hash;
+mod keep;
 mod model;
 mod restore;
+mod watch;
+mod watch_model;
 
 use bytes::Bytes;
 use seedbed::backend::{Bucket, Memory};

@@ -12,8 +12,9 @@
 //! They, and the mark of the finished compaction, are not compared then.
 
 use super::Failure;
-use seedbed::apply;
+use seedbed::apply::State;
 use seedbed::backend::{BackendError, Bucket, Memory};
+use seedbed::lease;
 use seedbed::mvcc::{Revision, Store, StoreConfig};
 use seedbed::raft::Entry;
 
@@ -25,21 +26,22 @@ const FINISHED_COMPACTION: &[u8] = b"finishedCompactRev";
 pub struct BackendChecker {
     /// The committed entries, the first of index 1.
     entries: Vec<Entry>,
-    reference: Store,
+    reference: State,
+    /// As the members have it: how long a lease lives at least is part of its record.
+    leases: lease::Config,
     compared: u64,
 }
 
-impl Default for BackendChecker {
-    fn default() -> BackendChecker {
-        BackendChecker { entries: Vec::new(), reference: empty(), compared: 0 }
-    }
-}
-
-fn empty() -> Store {
-    Store::new(Box::new(Memory::new()), StoreConfig::default())
+fn empty(leases: lease::Config) -> State {
+    State::new(Box::new(Memory::new()), StoreConfig::default(), leases)
 }
 
 impl BackendChecker {
+    /// For members with these settings of leases.
+    pub fn new(leases: lease::Config) -> BackendChecker {
+        BackendChecker { entries: Vec::new(), reference: empty(leases), leases, compared: 0 }
+    }
+
     /// Whether the entry at `index` is the next one to remember.
     pub fn awaits(&self, index: u64) -> bool {
         index == self.entries.len() as u64 + 1
@@ -61,7 +63,7 @@ impl BackendChecker {
             // Its own entries are not known to be committed: what is wrong then is for Raft's invariants to say.
             return Ok(());
         }
-        let found = self.bring_to(index).and_then(|()| difference(store, &self.reference));
+        let found = self.bring_to(index).and_then(|()| difference(store, &self.reference.store));
         self.compared += 1;
         let text = match found {
             Ok(None) => return Ok(()),
@@ -79,14 +81,15 @@ impl BackendChecker {
 
     /// Has the reference apply everything up to `index`, and nothing more.
     fn bring_to(&mut self, index: u64) -> Result<(), BackendError> {
-        if self.reference.consistent_index() > index {
-            self.reference = empty();
+        if self.reference.store.consistent_index() > index {
+            self.reference = empty(self.leases);
         }
-        let from = self.reference.consistent_index() as usize;
+        let from = self.reference.store.consistent_index() as usize;
         for entry in &self.entries[from..index as usize] {
-            apply::apply(&mut self.reference, entry)?;
-            while self.reference.compacting() {
-                self.reference.compact_slice()?;
+            // No record depends on the time.
+            self.reference.apply(0, entry)?;
+            while self.reference.store.compacting() {
+                self.reference.store.compact_slice()?;
             }
         }
         Ok(())
@@ -185,7 +188,7 @@ mod tests {
             kind: EntryKind::Normal,
             term: 2,
             index,
-            data: apply::encode(index, request).into(),
+            data: seedbed::apply::encode(index, request).into(),
         };
         (1..).zip(requests).map(entry).collect()
     }
@@ -199,15 +202,15 @@ mod tests {
 
     fn store(entries: &[Entry]) -> Store {
         let config = StoreConfig { compaction_batch: 1, ..StoreConfig::default() };
-        let mut store = Store::new(Box::new(Memory::new()), config);
+        let mut state = State::new(Box::new(Memory::new()), config, lease::Config::default());
         for entry in entries {
-            apply::apply(&mut store, entry).expect("memory does not fail");
+            state.apply(0, entry).expect("memory does not fail");
         }
-        store
+        state.store
     }
 
     fn checker() -> BackendChecker {
-        let mut checker = BackendChecker::default();
+        let mut checker = BackendChecker::new(lease::Config::default());
         log().iter().for_each(|entry| checker.remember(entry));
         checker
     }

@@ -19,23 +19,35 @@
 //! histories are judged by the witness, by the search and by trying every permutation, which must agree; and the
 //! search judges histories that [others recorded](foreign), with verdicts that others found.
 //!
-//! **Left out.** Transactions over several keys, leases and compaction in the specification; watches, which have guarantees
-//! and a checker of their own; explanations that are minimal (the operations named show the failure, though fewer others
-//! might already force it).
+//! **Everything else that a client can see.** What a run's clients ask is four kinds of requests; etcd serves more.
+//! - [`model`]: the whole of etcd's key space as one sequential machine, with transactions, leases and compactions. It
+//!   judges the store itself (`tests/model_store.rs`), histories of others, and small histories of any kind.
+//! - [`mod@watch`]: what a watcher is promised, given what truly happened.
+//! - [`lease`] and [`lock`]: not too early, not never; one holder, and no write of a former one.
 //!
-//! Reading order: `history`, `store`, `order`, `witness`, `linearizable`, `wgl`, `store_search`, `serializable`, `foreign`.
+//! They are functions over records. The world's clients do not record watches, leases and locks yet.
+//!
+//! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
+//! force it).
+//!
+//! Reading order: `history`, `store`, `order`, `witness`, `linearizable`, `wgl`, `store_search`, `serializable`, `foreign`; then
+//! `model`, `watch`, `lease`, `lock`.
 
 pub mod backend;
 pub mod compaction;
 pub mod foreign;
 pub mod history;
+pub mod lease;
 pub mod linearizable;
+pub mod lock;
+pub mod model;
 pub mod raft;
 pub mod replay;
 pub mod serializable;
 pub mod state;
 pub mod store_search;
 pub mod violation;
+pub mod watch;
 pub mod wgl;
 pub mod witness;
 

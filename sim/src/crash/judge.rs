@@ -17,6 +17,7 @@ use seedbed::api::{Request, RequestId, Response};
 use seedbed::backend::bolt::{PageUse, View};
 use seedbed::backend::{BackendError, EngineConfig};
 use seedbed::disk::Shared;
+use seedbed::lease;
 use seedbed::member::{Config, Input};
 use seedbed::pb::etcdserverpb::{PutRequest, RangeRequest};
 use seedbed::raft::{Entry, EntryKind, Message};
@@ -213,7 +214,7 @@ impl Patient<'_> {
         if found == Some(expected) {
             return Ok(());
         }
-        let mut checker = BackendChecker::default();
+        let mut checker = BackendChecker::new(lease::Config::default());
         entries.iter().for_each(|entry| checker.remember(entry));
         let difference = checker.compare(0, store).err().map_or_else(|| "their hashes differ".to_owned(), |it| it.text);
         let text = format!("at entry {applied} the buckets are not what the log makes of an empty store: {difference}");

@@ -3,9 +3,10 @@
 //! Images by the thousand hold the same few logs. So a log is known by a chain of hashes over its entries, and each log
 //! is replayed once.
 
-use seedbed::apply;
+use seedbed::apply::State;
 use seedbed::backend::Memory;
-use seedbed::mvcc::{Store, StoreConfig};
+use seedbed::lease;
+use seedbed::mvcc::StoreConfig;
 use seedbed::raft::Entry;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -27,12 +28,13 @@ impl Reference {
 }
 
 fn replay(entries: &[&Entry]) -> u64 {
-    let mut store = Store::new(Box::new(Memory::new()), StoreConfig::default());
+    let mut state = State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default());
     for entry in entries {
-        apply::apply(&mut store, entry).expect("invariant: memory does not fail");
+        state.apply(0, entry).expect("invariant: memory does not fail");
+        let store = &mut state.store;
         while store.compacting() {
             store.compact_slice().expect("invariant: memory does not fail");
         }
     }
-    store.hash().expect("invariant: no compaction is left")
+    state.store.hash().expect("invariant: no compaction is left")
 }

@@ -319,7 +319,7 @@ impl World {
             raft_checker: RaftChecker::new(members),
             state_checker: StateChecker::default(),
             replay_checker: ReplayChecker::new(members),
-            backend_checker: BackendChecker::default(),
+            backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
             store_to_compare: false,
             files_checked: 0,

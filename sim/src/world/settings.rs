@@ -10,6 +10,7 @@ use crate::scenario::{self, Cluster, Engine, Freelist, Scenario};
 use seedbed::backend::{BoltConfig, EngineConfig, FreelistKind};
 use seedbed::bug::BugSet;
 use seedbed::disk::Shared;
+use seedbed::lease;
 use seedbed::member::{Config, Costs, Peer};
 use seedbed::pb::ids;
 use seedbed::time::Nanos;
@@ -102,6 +103,18 @@ fn engine(cluster: &Cluster, bugs: BugSet) -> EngineConfig {
     }
 }
 
+fn election_ticks(cluster: &Cluster) -> u32 {
+    (cluster.election / cluster.heartbeat).max(2) as u32
+}
+
+/// The members' settings of leases, all the same.
+pub(super) fn leases(scenario: &Scenario) -> lease::Config {
+    let cluster = &scenario.cluster;
+    let config =
+        Config { tick: cluster.heartbeat, election_ticks: election_ticks(cluster), ..Config::new(0, 0, vec![]) };
+    config.lease()
+}
+
 impl World {
     /// What a member is told at start.
     pub(super) fn config(&self, node: NodeIndex) -> Config {
@@ -112,7 +125,7 @@ impl World {
         let stream = format!("member/n{}/{}", node + 1, this.life);
         Config {
             tick: cluster.heartbeat,
-            election_ticks: (cluster.election / cluster.heartbeat).max(2) as u32,
+            election_ticks: election_ticks(cluster),
             pre_vote: cluster.pre_vote,
             check_quorum: cluster.check_quorum,
             snapshot_count: cluster.snapshot_count,

@@ -10,10 +10,14 @@
 //! an empty history, and an empty history is linearizable: which is why a history without operations has a verdict of its
 //! own.
 //!
+//! A third kind, the reports of etcd's own [`robustness`] tests, is read line by line by those who judge it: it has requests and
+//! watches of every kind, for [the model](super::model) and for [the watch guarantees](super::watch).
+//!
 //! Left out: Jepsen's other tests (sets, lists, transactions: Elle's subject), and several registers in one log.
 
 pub mod jepsen;
 pub mod kv;
+pub mod robustness;
 
 mod chains;
 mod edn;

@@ -1,59 +1,26 @@
-//! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
+//! etcd's errors, in its words and with its status codes: clients match on both.
 
-use crate::pb::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, TxnRequest, TxnResponse,
-};
-use crate::raft::NodeId;
-
-/// A request's number on its member, given by whoever hands it in; the reply carries it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
-
-/// A client's request.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Request {
-    /// Read keys: linearizable unless `serializable` is set.
-    Range(RangeRequest),
-    /// Set a key.
-    Put(PutRequest),
-    /// Delete keys.
-    DeleteRange(DeleteRangeRequest),
-    /// Compare, then do one of two lists of operations.
-    Txn(TxnRequest),
-    /// Forget the history before a revision.
-    Compact(CompactionRequest),
-    /// Copy this member's database into a dense file (`etcdctl defrag`). Concerns this member alone.
-    Defragment,
-    /// Hand leadership to this member.
-    MoveLeader(NodeId),
-}
-
-/// What a request brought.
-#[derive(Clone, Debug, PartialEq, Hash)]
-pub enum Response {
-    /// To [`Request::Range`].
-    Range(RangeResponse),
-    /// To [`Request::Put`].
-    Put(PutResponse),
-    /// To [`Request::DeleteRange`].
-    DeleteRange(DeleteRangeResponse),
-    /// To [`Request::Txn`].
-    Txn(TxnResponse),
-    /// To [`Request::Compact`].
-    Compact(CompactionResponse),
-    /// To [`Request::Defragment`]: the dense file is durable and in use.
-    Defragment,
-    /// To [`Request::MoveLeader`]: the new leader leads.
-    MoveLeader,
-}
-
-/// What went wrong; the texts are etcd's, since clients match on them.
+/// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
     /// A put or range without a key.
     #[error("etcdserver: key is not provided")]
     EmptyKey,
+    /// A put that keeps the value or the lease of a key that does not exist.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
+    /// A put that keeps the value and gives one.
+    #[error("etcdserver: value is provided")]
+    ValueProvided,
+    /// A put that keeps the lease and gives one.
+    #[error("etcdserver: lease is provided")]
+    LeaseProvided,
+    /// A transaction with more than the member's limit of compares or operations (128 unless configured).
+    #[error("etcdserver: too many operations in txn request")]
+    TooManyOps,
+    /// A transaction that could write a key twice.
+    #[error("etcdserver: duplicate key given in txn request")]
+    DuplicateKey,
     /// The request's encoding is longer than the member's limit (1.5 MiB unless configured).
     #[error("etcdserver: request is too large")]
     RequestTooLarge,
@@ -66,6 +33,15 @@ pub enum Error {
     /// The revision asked for was compacted.
     #[error("etcdserver: mvcc: required revision has been compacted")]
     Compacted,
+    /// No such lease.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
+    /// The lease's id is taken.
+    #[error("etcdserver: lease already exists")]
+    LeaseExists,
+    /// More than 9,000,000,000 s.
+    #[error("etcdserver: too large lease TTL")]
+    LeaseTtlTooLarge,
     /// The leader is handing over and takes no proposals.
     #[error("raft proposal dropped")]
     ProposalDropped,
@@ -99,6 +75,8 @@ pub enum Code {
     Unknown,
     /// 3
     InvalidArgument,
+    /// 5
+    NotFound,
     /// 8
     ResourceExhausted,
     /// 9
@@ -113,11 +91,18 @@ impl Error {
     /// The gRPC status code that etcd sends with this text.
     pub fn code(&self) -> Code {
         match self {
-            Error::EmptyKey | Error::RequestTooLarge => Code::InvalidArgument,
+            Error::EmptyKey
+            | Error::KeyNotFound
+            | Error::ValueProvided
+            | Error::LeaseProvided
+            | Error::TooManyOps
+            | Error::DuplicateKey
+            | Error::RequestTooLarge => Code::InvalidArgument,
             Error::TooManyRequests => Code::ResourceExhausted,
-            Error::FutureRevision | Error::Compacted => Code::OutOfRange,
+            Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
+            Error::LeaseNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,
-            Error::NotLeader | Error::BadLeaderTransferee => Code::FailedPrecondition,
+            Error::NotLeader | Error::BadLeaderTransferee | Error::LeaseExists => Code::FailedPrecondition,
             Error::LeaderChanged | Error::Timeout | Error::TimeoutLeaderFail | Error::NoLeader | Error::Stopped => {
                 Code::Unavailable
             }

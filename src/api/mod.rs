@@ -1,0 +1,82 @@
+//! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
+//!
+//! `validate` refuses what can be seen to be wrong before anything is done; `error` says what went wrong, and in which
+//! words.
+
+mod error;
+mod validate;
+
+pub use error::{Code, Error};
+pub use validate::validate;
+
+use crate::pb::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
+    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
+    RangeResponse, TxnRequest, TxnResponse,
+};
+use crate::raft::NodeId;
+
+/// A request's number on its member, given by whoever hands it in; the reply carries it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// A client's request.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Request {
+    /// Read keys: linearizable unless `serializable` is set.
+    Range(RangeRequest),
+    /// Set a key.
+    Put(PutRequest),
+    /// Delete keys.
+    DeleteRange(DeleteRangeRequest),
+    /// Compare, then do one of two lists of operations.
+    Txn(TxnRequest),
+    /// Forget the history before a revision.
+    Compact(CompactionRequest),
+    /// Grant a lease.
+    LeaseGrant(LeaseGrantRequest),
+    /// End a lease; its keys go with it.
+    LeaseRevoke(LeaseRevokeRequest),
+    /// Begin a lease's life anew. The leader answers.
+    LeaseKeepAlive(LeaseKeepAliveRequest),
+    /// How long will a lease live? The leader answers.
+    LeaseTimeToLive(LeaseTimeToLiveRequest),
+    /// All leases.
+    LeaseLeases,
+    /// Copy this member's database into a dense file (`etcdctl defrag`). Concerns this member alone.
+    Defragment,
+    /// Hand leadership to this member.
+    MoveLeader(NodeId),
+}
+
+/// What a request brought.
+#[derive(Clone, Debug, PartialEq, Hash)]
+pub enum Response {
+    /// To [`Request::Range`].
+    Range(RangeResponse),
+    /// To [`Request::Put`].
+    Put(PutResponse),
+    /// To [`Request::DeleteRange`].
+    DeleteRange(DeleteRangeResponse),
+    /// To [`Request::Txn`].
+    Txn(TxnResponse),
+    /// To [`Request::Compact`].
+    Compact(CompactionResponse),
+    /// To [`Request::LeaseGrant`].
+    LeaseGrant(LeaseGrantResponse),
+    /// To [`Request::LeaseRevoke`].
+    LeaseRevoke(LeaseRevokeResponse),
+    /// To [`Request::LeaseKeepAlive`].
+    LeaseKeepAlive(LeaseKeepAliveResponse),
+    /// To [`Request::LeaseTimeToLive`].
+    LeaseTimeToLive(LeaseTimeToLiveResponse),
+    /// To [`Request::LeaseLeases`].
+    LeaseLeases(LeaseLeasesResponse),
+    /// To [`Request::Defragment`]: the dense file is durable and in use.
+    Defragment,
+    /// To [`Request::MoveLeader`]: the new leader leads.
+    MoveLeader,
+    /// Of an entry that nobody asked for.
+    Nothing,
+}

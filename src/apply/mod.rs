@@ -1,0 +1,223 @@
+//! How a committed entry changes the state; nothing else does.
+//!
+//! ```text
+//!   entry ──▶ State::apply ──┬──▶ a write transaction: keys, and the records of leases and members,
+//!                            │    with the consistent index that vouches for them
+//!                            └──▶ what is kept in memory beside them: which key hangs on which lease
+//! ```
+//!
+//! Every member applies the same entries in the same order, so everything here must be deterministic: a request that
+//! fails must fail alike everywhere, and it takes its place in the log all the same (its consistent index is saved).
+//! Time is given only to what the leader alone counts, and no record depends on it.
+
+mod state;
+
+pub use state::{RestoringState, State};
+
+use crate::api::{Error, Request, Response};
+use crate::backend::{BackendError, Record};
+use crate::cluster::{Change, ChangeError, Cluster};
+use crate::lease::{LeaseError, Lessor};
+use crate::mvcc::{self, MvccError, Store, WriteTxn};
+use crate::pb::etcdserverpb::{
+    DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
+    LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
+};
+use crate::raft::{Entry, EntryKind};
+use crate::time::Nanos;
+use prost::Message as _;
+
+/// What an entry brought.
+#[derive(Debug)]
+pub struct Applied {
+    /// The request's number; 0 for an entry without one.
+    pub request: u64,
+    /// The answer for whoever proposed it. Without a header.
+    pub result: Result<Response, Error>,
+    /// The revision that the answer's header names.
+    pub revision: i64,
+}
+
+/// A request that fails, or an engine that does.
+enum Failed {
+    Request(Error),
+    Engine(BackendError),
+}
+
+impl From<MvccError> for Failed {
+    fn from(error: MvccError) -> Failed {
+        Failed::Request(match error {
+            MvccError::Backend(error) => return Failed::Engine(error),
+            MvccError::FutureRevision => Error::FutureRevision,
+            MvccError::Compacted => Error::Compacted,
+            MvccError::KeyNotFound => Error::KeyNotFound,
+            MvccError::LeaseNotFound => Error::LeaseNotFound,
+        })
+    }
+}
+
+impl From<BackendError> for Failed {
+    fn from(error: BackendError) -> Failed {
+        Failed::Engine(error)
+    }
+}
+
+impl From<LeaseError> for Failed {
+    fn from(error: LeaseError) -> Failed {
+        Failed::Request(match error {
+            LeaseError::NotFound => Error::LeaseNotFound,
+            LeaseError::Exists => Error::LeaseExists,
+            LeaseError::TtlTooLarge => Error::LeaseTtlTooLarge,
+            LeaseError::NotPrimary => Error::NotLeader,
+        })
+    }
+}
+
+impl From<MvccError> for Error {
+    fn from(error: MvccError) -> Error {
+        match Failed::from(error) {
+            Failed::Request(error) => error,
+            // The member stops; nobody hears more than that.
+            Failed::Engine(_) => Error::Stopped,
+        }
+    }
+}
+
+impl State {
+    /// Applies `entry`, whose index must follow the last applied one. `now` is monotonic time, for the leader's leases.
+    /// An error is the engine's: the member must stop.
+    pub fn apply(&mut self, now: Nanos, entry: &Entry) -> Result<Applied, BackendError> {
+        let State { store, lessor } = self;
+        assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
+        let (request, records) = match entry.kind {
+            EntryKind::Normal => {
+                // Data that is no request changes nothing, at every member alike.
+                let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+                let records = match &request.v2 {
+                    Some(v2) => records(store, Change::of_v2(v2))?,
+                    None => Vec::new(),
+                };
+                (request, records)
+            }
+            // Who votes changes with the chapter on membership; here it is written down who is who.
+            EntryKind::ConfChange => {
+                (InternalRaftRequest::default(), records(store, Change::of_conf_change(&entry.data).map(Some))?)
+            }
+            EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
+        };
+        let number = request.header.as_ref().map_or(0, |header| header.id);
+        let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
+        records.into_iter().try_for_each(|record| write(&mut txn, record))?;
+        let result = match run(&mut txn, lessor, now, &request) {
+            Err(Failed::Engine(error)) => return Err(error),
+            Err(Failed::Request(error)) => Err(error),
+            Ok(response) => Ok(response),
+        };
+        let written = txn.take_written();
+        let revision = txn.commit();
+        written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
+        Ok(Applied { request: number, result, revision })
+    }
+}
+
+fn run(
+    txn: &mut WriteTxn<'_>,
+    lessor: &mut Lessor,
+    now: Nanos,
+    request: &InternalRaftRequest,
+) -> Result<Response, Failed> {
+    let may_put = |put: &PutRequest| match put.lease {
+        0 => Ok(()),
+        lease if lessor.contains(lease) => Ok(()),
+        _ => Err(MvccError::LeaseNotFound),
+    };
+    if let Some(put) = &request.put {
+        may_put(put)?;
+        Ok(Response::Put(txn.put(put)?))
+    } else if let Some(delete) = &request.delete_range {
+        Ok(Response::DeleteRange(txn.delete_range(delete)?))
+    } else if let Some(nested) = &request.txn {
+        Ok(Response::Txn(txn.guarded_txn(nested, &may_put)?))
+    } else if let Some(compaction) = &request.compaction {
+        Ok(Response::Compact(txn.compact(compaction.revision)?))
+    } else if let Some(grant) = &request.lease_grant {
+        lease_grant(txn, lessor, now, grant)
+    } else if let Some(revoke) = &request.lease_revoke {
+        lease_revoke(txn, lessor, revoke.id)
+    } else if let Some(request) = &request.lease_checkpoint {
+        for LeaseCheckpoint { id, remaining_ttl } in &request.checkpoints {
+            lessor.checkpoint(now, *id, *remaining_ttl).into_iter().try_for_each(|record| write(txn, record))?;
+        }
+        Ok(Response::Nothing)
+    } else {
+        // A new leader's empty entry, or one of the cluster's own records.
+        Ok(Response::Nothing)
+    }
+}
+
+fn lease_grant(
+    txn: &mut WriteTxn<'_>,
+    lessor: &mut Lessor,
+    now: Nanos,
+    request: &LeaseGrantRequest,
+) -> Result<Response, Failed> {
+    let (ttl, record) = lessor.grant(now, request.id, request.ttl)?;
+    write(txn, record)?;
+    Ok(Response::LeaseGrant(LeaseGrantResponse { id: request.id, ttl, ..Default::default() }))
+}
+
+/// The keys go in one revision, in their order, so that every member gives each tombstone the same.
+fn lease_revoke(txn: &mut WriteTxn<'_>, lessor: &mut Lessor, id: i64) -> Result<Response, Failed> {
+    let revoked = lessor.revoke(id)?;
+    for key in revoked.keys {
+        txn.delete_range(&DeleteRangeRequest { key, ..Default::default() })?;
+    }
+    write(txn, revoked.record)?;
+    Ok(Response::LeaseRevoke(LeaseRevokeResponse::default()))
+}
+
+fn write(txn: &mut WriteTxn<'_>, Record { bucket, key, value }: Record) -> Result<(), BackendError> {
+    match value {
+        Some(value) => txn.set(bucket, key, value),
+        None => txn.unset(bucket, &key),
+    }
+}
+
+/// What to write down about the cluster. A change that cannot be read, or not be made, changes nothing: the entry is
+/// the same at every member, and so is the answer.
+fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result<Vec<Record>, BackendError> {
+    let Ok(Some(change)) = change else { return Ok(Vec::new()) };
+    Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
+}
+
+/// The entry data of what a leader writes down about leases.
+pub fn encode_checkpoints(number: u64, checkpoints: LeaseCheckpointRequest) -> Vec<u8> {
+    InternalRaftRequest { lease_checkpoint: Some(checkpoints), ..numbered(number) }.encode_to_vec()
+}
+
+fn numbered(number: u64) -> InternalRaftRequest {
+    let header = RequestHeader { id: number, ..Default::default() };
+    InternalRaftRequest { header: Some(header), ..Default::default() }
+}
+
+/// The entry data of a write.
+pub fn encode(number: u64, request: Request) -> Vec<u8> {
+    let mut internal = numbered(number);
+    match request {
+        Request::Put(put) => internal.put = Some(put),
+        Request::DeleteRange(delete) => internal.delete_range = Some(delete),
+        Request::Txn(txn) => internal.txn = Some(txn),
+        Request::Compact(compaction) => internal.compaction = Some(compaction),
+        Request::LeaseGrant(grant) => internal.lease_grant = Some(grant),
+        Request::LeaseRevoke(revoke) => internal.lease_revoke = Some(revoke),
+        Request::Range(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::LeaseTimeToLive(_)
+        | Request::LeaseLeases
+        | Request::MoveLeader(_)
+        | Request::Defragment => {
+            panic!("invariant: only writes go into the log")
+        }
+    }
+    internal.encode_to_vec()
+}

@@ -1,0 +1,85 @@
+//! Service `Maintenance`: alarms and hashes.
+
+use super::ResponseHeader;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum AlarmType {
+    /// Nothing, or whatever it is.
+    None = 0,
+    /// The database has reached its quota.
+    Nospace = 1,
+    /// The members' data differs.
+    Corrupt = 2,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum AlarmAction {
+    /// Say which alarms are raised.
+    Get = 0,
+    /// Raise one.
+    Activate = 1,
+    /// Take one back.
+    Deactivate = 2,
+}
+
+/// Raises an alarm, takes one back, or asks for them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct AlarmRequest {
+    /// Which of them.
+    #[prost(enumeration = "AlarmAction", tag = "1")]
+    pub action: i32,
+    /// Whose; 0: anyone's.
+    #[prost(uint64, tag = "2")]
+    pub member_id: u64,
+    /// Which kind; None: any.
+    #[prost(enumeration = "AlarmType", tag = "3")]
+    pub alarm: i32,
+}
+
+/// An alarm that is raised; the record of the bucket `alarm` is this message as its key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct AlarmMember {
+    /// By whom.
+    #[prost(uint64, tag = "1")]
+    pub member_id: u64,
+    /// Which kind.
+    #[prost(enumeration = "AlarmType", tag = "2")]
+    pub alarm: i32,
+}
+
+/// The answer to [`AlarmRequest`].
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct AlarmResponse {
+    /// Who answered.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<ResponseHeader>,
+    /// Those that are raised.
+    #[prost(message, repeated, tag = "2")]
+    pub alarms: Vec<AlarmMember>,
+}
+
+/// Asks for the hash of all keys at a revision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct HashKvRequest {
+    /// The revision; 0: now.
+    #[prost(int64, tag = "1")]
+    pub revision: i64,
+}
+
+/// The answer to [`HashKvRequest`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct HashKvResponse {
+    /// Who answered.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<ResponseHeader>,
+    /// The hash.
+    #[prost(uint32, tag = "2")]
+    pub hash: u32,
+    /// The oldest readable revision, from which it is computed.
+    #[prost(int64, tag = "3")]
+    pub compact_revision: i64,
+}
