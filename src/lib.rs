@@ -49,8 +49,7 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Watches and auth on the member (their modules stand), membership changes by clients, quota and alarms, and the edge with
-//! real sockets.
+//! Auth on the member (the module stands), membership changes by clients, quota and alarms, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,10 @@
 //! What a member holds in memory, counted byte by byte: at most twice its live data and 16 MiB, whatever lies on its disk.
 
+#[path = "support/counting.rs"]
+mod counting;
+
 use bytes::Bytes;
+use counting::LIVE;
 use seedbed::api::{Request, RequestId};
 use seedbed::backend::{BoltConfig, EngineConfig};
 use seedbed::disk::Shared;
@@ -9,29 +13,7 @@ use seedbed::member::{Config, Effects, Input, Member, Peer};
 use seedbed::pb::etcdserverpb::PutRequest;
 use seedbed::pb::ids;
 use seedbed::time::{MILLISECOND, Now};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Bytes that are allocated.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: everything is handed to the system's allocator unchanged; beside it a number is counted.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use std::sync::atomic::Ordering;
 
 const KEYS: usize = 60_000;
 const VALUE: usize = 256;

@@ -1,33 +1,15 @@
 //! What watchers hold in memory, counted byte by byte: 100,000 of them stay below 50 MB, and quiet streams give back what
 //! a burst took.
 
+#[path = "support/counting.rs"]
+mod counting;
+
+use counting::LIVE;
 use seedbed::backend::Memory;
 use seedbed::mvcc::watch::{StreamId, WatchConfig, Watchers};
 use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{PutRequest, WatchCreateRequest};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Bytes that are allocated.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-struct Counting;
-
-// SAFETY: everything is handed to the system's allocator unchanged; beside it a number is counted.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use std::sync::atomic::Ordering;
 
 const WATCHERS: usize = 100_000;
 

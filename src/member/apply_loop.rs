@@ -112,6 +112,7 @@ impl Member {
                 return;
             }
         };
+        self.notify_watchers(fx);
         self.raft.applied_to(entry.index);
         fx.trace.push(TraceEvent::Applied {
             index: entry.index,

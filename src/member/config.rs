@@ -65,6 +65,8 @@ pub struct Config {
     pub lease_revoke_rate: usize,
     /// After which time what is left of a long lease is written down; `None`: never.
     pub lease_checkpoint: Option<Nanos>,
+    /// How often watches that want it hear of their progress.
+    pub watch_progress_interval: Nanos,
     /// Most entries that may be committed but not applied before requests are refused.
     pub max_backlog: u64,
     /// Most bytes in one append message.
@@ -105,6 +107,7 @@ impl Config {
             max_txn_ops: 128,
             lease_revoke_rate: 1_000,
             lease_checkpoint: None,
+            watch_progress_interval: 600 * SECOND,
             max_backlog: 5_000,
             max_append_bytes: 512 * 1024,
             max_inflight: 512,

@@ -1,9 +1,12 @@
 //! What goes into a step and what comes out of it.
 
+use super::StreamInput;
 use crate::api::{Error, Request, RequestId, Response};
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
+use crate::mvcc::watch::StreamId;
+use crate::pb::etcdserverpb::WatchResponse;
 use crate::raft::{Message, NodeId, RaftEvent};
 use crate::time::Nanos;
 
@@ -26,6 +29,8 @@ pub enum Input {
     Unreachable(NodeId),
     /// The transport delivered a snapshot to a peer, or failed to.
     SnapshotSent(NodeId, bool),
+    /// A client's watch stream, numbered by whoever owns the member.
+    Stream(StreamId, StreamInput),
 }
 
 /// What a step asks the world to do. The caller keeps one and clears it between steps, so that its vectors keep their
@@ -36,6 +41,8 @@ pub struct Effects {
     pub messages: Vec<Message>,
     /// To answer to clients.
     pub replies: Vec<(RequestId, Result<Response, Error>)>,
+    /// To send down clients' watch streams, in this order.
+    pub watch: Vec<(StreamId, WatchResponse)>,
     /// To start, in this order.
     pub disk: Vec<DiskOp>,
     /// When to step the member again with [`Input::Deadline`], on its monotonic clock, unless something else does
@@ -54,6 +61,7 @@ impl Effects {
     pub fn clear(&mut self) {
         self.messages.clear();
         self.replies.clear();
+        self.watch.clear();
         self.disk.clear();
         self.deadline = Nanos::MAX;
         self.cost = 0;

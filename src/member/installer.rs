@@ -131,6 +131,7 @@ impl Member {
     fn installed(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
         let old = std::mem::replace(&mut self.state, restoring.finish()).store;
+        self.watch_loop.watchers.restored(self.state.store.revision());
         if self.copying() {
             self.finish_copy_of(old, now, fx);
         }

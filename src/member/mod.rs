@@ -16,6 +16,7 @@
 //! - **the apply loop** ([`apply_loop`]) turns committed entries into changes of the store and answers writes. It may
 //!   lag behind; 5000 entries behind, requests are refused (lesson 03).
 //! - **the read loop** ([`reads`]) confirms linearizable reads in batches by ReadIndex (lesson 02).
+//! - **the watch loop** ([`watch_loop`]) tells clients of changes (lesson 08).
 //! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads (lesson 06).
 //! - **the committer** ([`committer`]) makes the backend's batch durable every 100 ms (lesson 03), **the compactor**
 //!   ([`compactor`]) removes what was compacted in batches (lesson 11), **the defragger** ([`defragger`]) copies the
@@ -23,7 +24,7 @@
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //!
-//! Left out: watch, auth, membership changes and quota, which come with their chapters.
+//! Left out: auth, membership changes and quota, which come with their chapters.
 
 mod apply_loop;
 mod committer;
@@ -39,11 +40,13 @@ mod sender;
 mod snapshotter;
 mod start;
 mod storage;
+mod watch_loop;
 mod writes;
 
 pub use config::{Config, Costs, Peer};
 pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use start::StartError;
+pub use watch_loop::StreamInput;
 
 use crate::api::{Error, Request, RequestId, Response};
 use crate::apply::State;
@@ -68,6 +71,7 @@ use reads::ReadLoop;
 use sender::Sender;
 use snapshotter::Snapshotter;
 use std::rc::Rc;
+use watch_loop::WatchLoop;
 use writes::Writes;
 
 /// See the module.
@@ -83,6 +87,7 @@ pub struct Member {
     reads: ReadLoop,
     writes: Writes,
     lease_loop: LeaseLoop,
+    watch_loop: WatchLoop,
     snapshotter: Snapshotter,
     committer: Committer,
     compactor: Compactor,
@@ -113,6 +118,7 @@ impl Member {
                 self.raft.step(message);
             }
             Input::Request(id, request) => self.on_request(now, id, request, fx),
+            Input::Stream(stream, input) => self.on_stream(now, stream, input, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
             Input::TakeSnapshot => self.snapshotter.demand(),
@@ -139,6 +145,7 @@ impl Member {
         self.run_lease_loop(now, fx);
         self.run_read_loop(now, fx);
         self.run_raft_loop(now, fx);
+        self.run_watch_loop(now, fx);
         self.expire_requests(now, fx);
         if fx.stop.is_some() {
             self.stopped = true;
@@ -159,6 +166,7 @@ impl Member {
             self.reads.wake_at(),
             self.writes.wake_at(),
             self.lease_wakes_at(),
+            self.watch_wakes_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)

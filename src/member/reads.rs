@@ -131,7 +131,7 @@ impl Member {
     }
 
     /// Whether nothing can be read: etcd holds the lock of its readers too while it copies or replaces the database.
-    fn store_is_closed(&self) -> bool {
+    pub(super) fn store_is_closed(&self) -> bool {
         self.copying() || self.store_is_replaced()
     }
 

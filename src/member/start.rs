@@ -18,6 +18,7 @@ use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
 use super::sender::Sender;
 use super::snapshotter::Snapshotter;
+use super::watch_loop::WatchLoop;
 use super::writes::Writes;
 use super::{Config, Effects, Member, TraceEvent, storage, wal_dir};
 use crate::apply::State;
@@ -122,6 +123,7 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             lease_loop: LeaseLoop::default(),
+            watch_loop: WatchLoop::new(&config, state.store.revision()),
             snapshotter: Snapshotter::new(snapshot),
             committer: Committer::new(state.store.applied()),
             compactor: Compactor::default(),
