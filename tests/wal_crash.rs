@@ -42,8 +42,10 @@ impl Crashy {
             for op in before {
                 match (&sync.action, &op.action) {
                     (Action::Sync, Action::Create) if op.file == sync.file => {
-                        // The content starts empty; the name stays pending.
+                        // The content starts empty; the name stays pending, and so stands for this file alone.
                         self.durable.insert(&op.file, Vec::new());
+                        self.pending.retain(|other| other.file != op.file || other.action != Action::Remove);
+                        self.names.remove(&op.file);
                         self.pending.push(op);
                     }
                     (Action::Sync, Action::Write { .. } | Action::Truncate { .. }) if op.file == sync.file => {
@@ -55,9 +57,7 @@ impl Crashy {
                         }
                         self.names.insert(op.file);
                     }
-                    (Action::SyncDir, Action::Remove) => {
-                        self.names.remove(&op.file);
-                    }
+                    (Action::SyncDir, Action::Remove) => self.remove(&op),
                     (_, Action::Sync | Action::SyncDir) => {}
                     _ => self.pending.push(op),
                 }
@@ -66,16 +66,26 @@ impl Crashy {
         }
     }
 
+    /// A name and its content are gone: a file that gets the name later begins empty.
+    fn remove(&mut self, op: &DiskOp) {
+        self.names.remove(&op.file);
+        // Unless it was never written.
+        let _ = self.durable.apply(op);
+    }
+
     /// What a process sees: its own and its predecessor's writes, durable or not.
     fn view(&self) -> MemDisk {
         let mut view = MemDisk::new();
         for file in &self.names {
             view.insert(file, self.durable.file(file).expect("a durable name has content").to_vec());
         }
+        let mut removed = BTreeSet::new();
         for op in &self.pending {
             // A content that is durable while its name is not was created empty by the operation before.
             assert!(view.apply(op).result.is_ok());
-            if matches!(op.action, Action::Create) {
+            if op.action == Action::Remove {
+                removed.insert(&op.file);
+            } else if op.action == Action::Create && !removed.contains(&op.file) {
                 view.insert(&op.file, self.durable.file(&op.file).map(<[u8]>::to_vec).unwrap_or_default());
             }
         }
@@ -84,7 +94,11 @@ impl Crashy {
 
     /// The image after a power cut; `keep` decides what of the pending work arrived.
     fn power_cut(mut self, mut keep: impl FnMut() -> bool) -> Self {
-        for op in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending);
+        for (i, op) in pending.iter().enumerate() {
+            let op = op.clone();
+            // A name that is given anew was taken from its old file before.
+            let renewed = || pending[i..].iter().any(|later| later.file == op.file && later.action == Action::Create);
             if !matches!(op.action, Action::Create) && self.durable.file(&op.file).is_err() {
                 continue;
             }
@@ -97,9 +111,7 @@ impl Crashy {
                         self.names.insert(op.file);
                     }
                 }
-                Action::Remove if keep() => {
-                    self.names.remove(&op.file);
-                }
+                Action::Remove if renewed() || keep() => self.remove(&op),
                 Action::Write { offset, data } => {
                     // Sector by sector, as they lie on the disk.
                     let (mut at, end) = (*offset as usize, *offset as usize + data.len());
