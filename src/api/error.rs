@@ -66,6 +66,36 @@ pub enum Error {
     /// The member has stopped.
     #[error("etcdserver: server stopped")]
     Stopped,
+    /// The new member's id is a member's.
+    #[error("etcdserver: member ID already exist")]
+    MemberExists,
+    /// Another member has the address.
+    #[error("etcdserver: Peer URLs already exists")]
+    PeerUrlExists,
+    /// Afterwards too few members would have started to decide anything.
+    #[error("etcdserver: re-configuration failed due to not enough started members")]
+    NotEnoughStarted,
+    /// No peer URLs, or something else than URLs.
+    #[error("etcdserver: given member URLs are invalid")]
+    BadMemberUrls,
+    /// No member has the id, or it was removed.
+    #[error("etcdserver: member not found")]
+    MemberNotFound,
+    /// The member votes already.
+    #[error("etcdserver: can only promote a learner member")]
+    NotLearner,
+    /// The learner has less than nine tenths of the leader's log.
+    #[error("etcdserver: can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// There is a learner already.
+    #[error("etcdserver: too many learner members in cluster")]
+    TooManyLearners,
+    /// Members that are needed were not heard lately.
+    #[error("etcdserver: unhealthy cluster")]
+    Unhealthy,
+    /// A learner serves nothing but serializable reads.
+    #[error("etcdserver: rpc not supported for learner")]
+    UnsupportedForLearner,
 }
 
 /// gRPC's status codes, as far as [`Error`] uses them.
@@ -97,15 +127,28 @@ impl Error {
             | Error::LeaseProvided
             | Error::TooManyOps
             | Error::DuplicateKey
-            | Error::RequestTooLarge => Code::InvalidArgument,
+            | Error::RequestTooLarge
+            | Error::BadMemberUrls => Code::InvalidArgument,
             Error::TooManyRequests => Code::ResourceExhausted,
             Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
-            Error::LeaseNotFound => Code::NotFound,
+            Error::LeaseNotFound | Error::MemberNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,
-            Error::NotLeader | Error::BadLeaderTransferee | Error::LeaseExists => Code::FailedPrecondition,
-            Error::LeaderChanged | Error::Timeout | Error::TimeoutLeaderFail | Error::NoLeader | Error::Stopped => {
-                Code::Unavailable
-            }
+            Error::NotLeader
+            | Error::BadLeaderTransferee
+            | Error::LeaseExists
+            | Error::MemberExists
+            | Error::PeerUrlExists
+            | Error::NotEnoughStarted
+            | Error::NotLearner
+            | Error::LearnerNotReady
+            | Error::TooManyLearners => Code::FailedPrecondition,
+            Error::LeaderChanged
+            | Error::Timeout
+            | Error::TimeoutLeaderFail
+            | Error::NoLeader
+            | Error::Stopped
+            | Error::Unhealthy
+            | Error::UnsupportedForLearner => Code::Unavailable,
         }
     }
 

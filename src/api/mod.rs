@@ -12,7 +12,9 @@ pub use validate::validate;
 use crate::pb::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
     LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, MemberAddRequest, MemberAddResponse,
+    MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest,
+    MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse, PutRequest, PutResponse, RangeRequest,
     RangeResponse, TxnRequest, TxnResponse,
 };
 use crate::raft::NodeId;
@@ -48,6 +50,16 @@ pub enum Request {
     Defragment,
     /// Hand leadership to this member.
     MoveLeader(NodeId),
+    /// Let a member join. It is told its id, and starts with an empty disk.
+    MemberAdd(MemberAddRequest),
+    /// Let a member go. Its id never returns.
+    MemberRemove(MemberRemoveRequest),
+    /// Say where a member's peers reach it from now on.
+    MemberUpdate(MemberUpdateRequest),
+    /// Let a learner vote. The leader answers.
+    MemberPromote(MemberPromoteRequest),
+    /// Who are the members? As this one knows them, or `linearizable`.
+    MemberList(MemberListRequest),
 }
 
 /// What a request brought.
@@ -79,4 +91,14 @@ pub enum Response {
     MoveLeader,
     /// Of an entry that nobody asked for.
     Nothing,
+    /// To [`Request::MemberAdd`].
+    MemberAdd(MemberAddResponse),
+    /// To [`Request::MemberRemove`].
+    MemberRemove(MemberRemoveResponse),
+    /// To [`Request::MemberUpdate`].
+    MemberUpdate(MemberUpdateResponse),
+    /// To [`Request::MemberPromote`].
+    MemberPromote(MemberPromoteResponse),
+    /// To [`Request::MemberList`].
+    MemberList(MemberListResponse),
 }

@@ -27,8 +27,23 @@ pub fn validate(request: &Request, max_ops: usize) -> Result<(), Error> {
         | Request::LeaseTimeToLive(_)
         | Request::LeaseLeases
         | Request::Defragment
-        | Request::MoveLeader(_) => Ok(()),
+        | Request::MoveLeader(_)
+        | Request::MemberRemove(_)
+        | Request::MemberPromote(_)
+        | Request::MemberList(_) => Ok(()),
+        Request::MemberAdd(add) => urls(&add.peer_urls),
+        Request::MemberUpdate(update) => urls(&update.peer_urls),
     }
+}
+
+/// As etcd has them: a scheme, a host, a port, and nothing after it.
+fn urls(urls: &[String]) -> Result<(), Error> {
+    let is_url = |url: &String| {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+        let host_and_port = rest.and_then(|rest| rest.rsplit_once(':'));
+        host_and_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if !urls.is_empty() && urls.iter().all(is_url) { Ok(()) } else { Err(Error::BadMemberUrls) }
 }
 
 fn key(key: &Bytes) -> Result<(), Error> {

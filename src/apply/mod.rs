@@ -19,11 +19,14 @@ use crate::backend::{BackendError, Record};
 use crate::cluster::{Change, ChangeError, Cluster};
 use crate::lease::{LeaseError, Lessor};
 use crate::mvcc::{self, MvccError, Store, WriteTxn};
+use crate::pb::etcdserverpb as v2;
 use crate::pb::etcdserverpb::{
     DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
     LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
 };
-use crate::raft::{Entry, EntryKind};
+use crate::pb::ids::AttributesJson;
+use crate::pb::raftpb::ConfChange;
+use crate::raft::{Entry, EntryKind, NodeId};
 use crate::time::Nanos;
 use prost::Message as _;
 
@@ -36,6 +39,8 @@ pub struct Applied {
     pub result: Result<Response, Error>,
     /// The revision that the answer's header names.
     pub revision: i64,
+    /// What it changed of the cluster, if it was about that; or why it did not.
+    pub change: Option<Result<Change, ChangeError>>,
 }
 
 /// A request that fails, or an engine that does.
@@ -89,34 +94,63 @@ impl State {
     pub fn apply(&mut self, now: Nanos, entry: &Entry) -> Result<Applied, BackendError> {
         let State { store, lessor } = self;
         assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
-        let (request, records) = match entry.kind {
-            EntryKind::Normal => {
-                // Data that is no request changes nothing, at every member alike.
-                let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
-                let records = match &request.v2 {
-                    Some(v2) => records(store, Change::of_v2(v2))?,
-                    None => Vec::new(),
-                };
-                (request, records)
-            }
-            // Who votes changes with the chapter on membership; here it is written down who is who.
-            EntryKind::ConfChange => {
-                (InternalRaftRequest::default(), records(store, Change::of_conf_change(&entry.data).map(Some))?)
-            }
-            EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
-        };
+        let (request, change) = read(entry);
+        let (records, change) = records(store, change)?;
         let number = request.header.as_ref().map_or(0, |header| header.id);
         let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
         records.into_iter().try_for_each(|record| write(&mut txn, record))?;
         let result = match run(&mut txn, lessor, now, &request) {
             Err(Failed::Engine(error)) => return Err(error),
             Err(Failed::Request(error)) => Err(error),
-            Ok(response) => Ok(response),
+            Ok(response) => match &change {
+                Some(Err(error)) if entry.kind == EntryKind::ConfChange => Err(error.into()),
+                _ => Ok(response),
+            },
         };
         let written = txn.take_written();
         let revision = txn.commit();
         written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
-        Ok(Applied { request: number, result, revision })
+        Ok(Applied { request: number, result, revision, change })
+    }
+}
+
+/// The request in an entry, and what it is to change of the cluster. Who *votes* is Raft's business, and its owner's;
+/// here it is written down who is who.
+fn read(entry: &Entry) -> (InternalRaftRequest, Option<Result<Change, ChangeError>>) {
+    match entry.kind {
+        EntryKind::Normal => {
+            // Data that is no request changes nothing, at every member alike.
+            let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+            let change = request.v2.as_ref().and_then(|v2| Change::of_v2(v2).transpose());
+            (request, change)
+        }
+        EntryKind::ConfChange => {
+            let number = ConfChange::decode(entry.data.clone()).map_or(0, |change| change.id);
+            (numbered(number), Some(Change::of_conf_change(&entry.data)))
+        }
+        EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), None),
+    }
+}
+
+/// What an entry is to change of the cluster.
+pub fn change_in(entry: &Entry) -> Option<Result<Change, ChangeError>> {
+    read(entry).1
+}
+
+impl From<&ChangeError> for Error {
+    fn from(error: &ChangeError) -> Error {
+        match error {
+            ChangeError::Removed { .. } | ChangeError::NotFound { .. } => Error::MemberNotFound,
+            ChangeError::Exists { .. } => Error::MemberExists,
+            ChangeError::UrlTaken { .. } => Error::PeerUrlExists,
+            ChangeError::NotLearner { .. } => Error::NotLearner,
+            ChangeError::TooManyLearners => Error::TooManyLearners,
+            // No member proposes such bytes.
+            ChangeError::Malformed { .. }
+            | ChangeError::Json { .. }
+            | ChangeError::Identity { .. }
+            | ChangeError::Version { .. } => Error::ProposalDropped,
+        }
     }
 }
 
@@ -185,9 +219,16 @@ fn write(txn: &mut WriteTxn<'_>, Record { bucket, key, value }: Record) -> Resul
 
 /// What to write down about the cluster. A change that cannot be read, or not be made, changes nothing: the entry is
 /// the same at every member, and so is the answer.
-fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result<Vec<Record>, BackendError> {
-    let Ok(Some(change)) = change else { return Ok(Vec::new()) };
-    Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
+#[expect(clippy::type_complexity, reason = "the change goes through, made or not")]
+fn records(
+    store: &Store,
+    change: Option<Result<Change, ChangeError>>,
+) -> Result<(Vec<Record>, Option<Result<Change, ChangeError>>), BackendError> {
+    let Some(Ok(change)) = change else { return Ok((Vec::new(), change)) };
+    Ok(match Cluster::load(store.engine())?.change(change.clone()) {
+        Ok(records) => (records, Some(Ok(change))),
+        Err(error) => (Vec::new(), Some(Err(error))),
+    })
 }
 
 /// The entry data of what a leader writes down about leases.
@@ -198,6 +239,18 @@ pub fn encode_checkpoints(number: u64, checkpoints: LeaseCheckpointRequest) -> V
 fn numbered(number: u64) -> InternalRaftRequest {
     let header = RequestHeader { id: number, ..Default::default() };
     InternalRaftRequest { header: Some(header), ..Default::default() }
+}
+
+/// The entry data with which a member tells its name, as etcd 3.4 does: a request of the store before this one.
+pub fn encode_attributes(number: u64, id: NodeId, attributes: &AttributesJson) -> Vec<u8> {
+    let v2 = v2::Request {
+        id: number,
+        method: "PUT".into(),
+        path: format!("/0/members/{id:x}/attributes"),
+        val: String::from_utf8_lossy(&attributes.to_json()).into_owned(),
+        ..Default::default()
+    };
+    InternalRaftRequest { v2: Some(v2), ..numbered(number) }.encode_to_vec()
 }
 
 /// The entry data of a write.
@@ -215,6 +268,11 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         | Request::LeaseTimeToLive(_)
         | Request::LeaseLeases
         | Request::MoveLeader(_)
+        | Request::MemberAdd(_)
+        | Request::MemberRemove(_)
+        | Request::MemberUpdate(_)
+        | Request::MemberPromote(_)
+        | Request::MemberList(_)
         | Request::Defragment => {
             panic!("invariant: only writes go into the log")
         }

@@ -9,6 +9,9 @@ use crate::raft::NodeId;
 use bytes::Bytes;
 use prost::Message as _;
 
+/// Most learners at a time.
+const MAX_LEARNERS: usize = 1;
+
 /// One change, read from an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -97,6 +100,9 @@ pub enum ChangeError {
         /// Whose it is.
         owner: NodeId,
     },
+    /// There is a learner already: each costs the leader as much as a voter does.
+    #[error("there are {MAX_LEARNERS} learners already: promote one, or remove it")]
+    TooManyLearners,
     /// Only a learner can be promoted.
     #[error("member {id:x} votes already: only a learner can be promoted")]
     NotLearner {
@@ -204,6 +210,10 @@ impl Cluster {
             return Err(ChangeError::Exists { id });
         }
         self.free_for(id, &member.peer_urls)?;
+        let learners = self.members.values().filter(|member| member.is_learner).count();
+        if member.is_learner && learners >= MAX_LEARNERS {
+            return Err(ChangeError::TooManyLearners);
+        }
         let record = Record::member(&member);
         self.members.insert(id, member);
         Ok(vec![record])

@@ -29,7 +29,7 @@
 //! v2 store's JSON: [`v2store`]. Here the buckets are what counts, and the JSON is written for etcd.
 //!
 //! # Left out
-//! The limit of learners, refusals of a member's start by version, and the requests by which etcd 3.6 publishes names
+//! Refusals of a member's start by version, and the requests by which etcd 3.6 publishes names
 //! without the v2 store.
 
 mod change;

@@ -102,10 +102,11 @@ impl Member {
     fn apply_entry(&mut self, now: Now, entry: &Entry, fx: &mut Effects) {
         if entry.index <= self.state.store.consistent_index() {
             // The backend held it when the member started: it is in the store, and must not be applied twice.
+            self.replay_change(now, entry, fx);
             self.raft.applied_to(entry.index);
             return;
         }
-        let applied = match self.state.apply(now.mono, entry) {
+        let mut applied = match self.state.apply(now.mono, entry) {
             Ok(applied) => applied,
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
@@ -113,6 +114,7 @@ impl Member {
             }
         };
         self.notify_watchers(fx);
+        self.follow_change(now, entry, applied.change.take(), fx);
         self.raft.applied_to(entry.index);
         fx.trace.push(TraceEvent::Applied {
             index: entry.index,
@@ -123,7 +125,8 @@ impl Member {
         });
         if let Some(client) = self.writes.applied(applied.request) {
             let header = self.header(applied.revision);
-            let reply = applied.result.map(|response| with_header(response, header));
+            let changed = self.member_response(applied.request);
+            let reply = applied.result.map(|response| with_header(changed.unwrap_or(response), header));
             fx.replies.push((client, reply));
         }
     }

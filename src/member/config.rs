@@ -18,6 +18,16 @@ pub struct Peer {
     pub peer_urls: Vec<String>,
 }
 
+/// Whether a member without data begins a cluster or joins one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InitialClusterState {
+    /// It is one of the first, and knows them all.
+    #[default]
+    New,
+    /// It was added: it begins with nothing and learns everything from the leader.
+    Existing,
+}
+
 /// A member's settings; defaults are etcd's.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -27,6 +37,14 @@ pub struct Config {
     pub cluster_id: u64,
     /// The initial cluster, this member included; used only where there is no data yet.
     pub initial_cluster: Vec<Peer>,
+    /// Whether that cluster is there already; used only where there is no data yet.
+    pub initial_cluster_state: InitialClusterState,
+    /// The cluster's token, which goes into the ids of members that it adds.
+    pub cluster_token: String,
+    /// This member's name, which it tells the others if they do not know it.
+    pub name: String,
+    /// Where clients reach it, told with the name.
+    pub client_urls: Vec<String>,
     /// Heartbeat interval, which is the length of a tick.
     pub tick: Nanos,
     /// Election timeout in ticks; each wait is drawn from [this, twice this).
@@ -84,10 +102,15 @@ pub struct Config {
 impl Config {
     /// etcd 3.5's defaults for a member of a cluster.
     pub fn new(id: NodeId, cluster_id: u64, initial_cluster: Vec<Peer>) -> Config {
+        let own = initial_cluster.iter().find(|peer| peer.id == id);
         Config {
             id,
             cluster_id,
+            name: own.map_or_else(|| "default".to_owned(), |peer| peer.name.clone()),
             initial_cluster,
+            initial_cluster_state: InitialClusterState::New,
+            cluster_token: "etcd-cluster".to_owned(),
+            client_urls: Vec::new(),
             tick: 100 * MILLISECOND,
             election_ticks: 10,
             pre_vote: true,

@@ -7,7 +7,7 @@ use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::WatchResponse;
-use crate::raft::{Message, NodeId, RaftEvent};
+use crate::raft::{ConfState, Message, NodeId, RaftEvent};
 use crate::time::Nanos;
 
 /// One thing that happened to a member.
@@ -31,6 +31,8 @@ pub enum Input {
     SnapshotSent(NodeId, bool),
     /// A client's watch stream, numbered by whoever owns the member.
     Stream(StreamId, StreamInput),
+    /// The transport was told by a peer that this member was removed (etcd: 410 Gone).
+    Removed,
 }
 
 /// What a step asks the world to do. The caller keeps one and clears it between steps, so that its vectors keep their
@@ -39,6 +41,8 @@ pub enum Input {
 pub struct Effects {
     /// To send to peers, in this order for each peer.
     pub messages: Vec<Message>,
+    /// Removed members whose messages were refused: the transport tells them ([`Input::Removed`]).
+    pub rejected: Vec<NodeId>,
     /// To answer to clients.
     pub replies: Vec<(RequestId, Result<Response, Error>)>,
     /// To send down clients' watch streams, in this order.
@@ -60,6 +64,7 @@ impl Effects {
     /// Empties it.
     pub fn clear(&mut self) {
         self.messages.clear();
+        self.rejected.clear();
         self.replies.clear();
         self.watch.clear();
         self.disk.clear();
@@ -82,6 +87,9 @@ pub enum StopReason {
     /// A snapshot came that cannot be read.
     #[error("a snapshot from the leader cannot be read: {0}")]
     Snapshot(String),
+    /// It was removed from the cluster. Its data is of no use any more.
+    #[error("the member has been permanently removed from the cluster")]
+    Removed,
 }
 
 /// What happened inside a member: for stories, traces and checkers. Never an instruction.
@@ -181,5 +189,14 @@ pub enum TraceEvent {
     WalRepaired {
         /// Bytes dropped.
         bytes: u64,
+    },
+    /// An entry that changes the configuration was applied.
+    ConfApplied {
+        /// Its index.
+        index: u64,
+        /// Whether it changed who is who; a change that does not fit is refused by every member alike.
+        made: bool,
+        /// The configuration after it.
+        conf: ConfState,
     },
 }

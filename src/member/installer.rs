@@ -16,6 +16,7 @@ use super::{Effects, Member, StopReason, TraceEvent};
 use crate::apply::RestoringState;
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
+use crate::cluster::Cluster;
 use crate::disk::{FileName, OpId, OpSink};
 use crate::mvcc::{RestoreError, Store};
 use crate::raft::{Snapshot, SnapshotMeta};
@@ -134,6 +135,10 @@ impl Member {
         self.watch_loop.watchers.restored(self.state.store.revision());
         if self.copying() {
             self.finish_copy_of(old, now, fx);
+        }
+        match Cluster::load(self.state.store.engine()) {
+            Ok(cluster) => self.membership.restored(meta.index, meta.conf.clone(), cluster),
+            Err(error) => return fx.stop = Some(StopReason::Backend(error)),
         }
         self.raft.applied_to(meta.index);
         self.raft.set_snapshot(meta.clone());

@@ -24,7 +24,9 @@
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //!
-//! Left out: auth, membership changes and quota, which come with their chapters.
+//! **Membership** ([`membership`]) changes by entries of its own kind (the special lesson).
+//!
+//! Left out: auth and quota, which come with their chapters.
 
 mod apply_loop;
 mod committer;
@@ -34,6 +36,7 @@ mod defragger;
 mod effects;
 mod installer;
 mod lease_loop;
+mod membership;
 mod raft_loop;
 mod reads;
 mod sender;
@@ -43,7 +46,7 @@ mod storage;
 mod watch_loop;
 mod writes;
 
-pub use config::{Config, Costs, Peer};
+pub use config::{Config, Costs, InitialClusterState, Peer};
 pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use start::StartError;
 pub use watch_loop::StreamInput;
@@ -54,7 +57,8 @@ use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskRead, FileName};
 use crate::mvcc::Store;
 use crate::pb::etcdserverpb::{
-    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, PutResponse, RangeResponse,
+    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, MemberAddResponse,
+    MemberListResponse, MemberPromoteResponse, MemberRemoveResponse, MemberUpdateResponse, PutResponse, RangeResponse,
     ResponseHeader, TxnResponse,
 };
 use crate::raft::{Body, NodeId, Raft, RaftEvent};
@@ -66,6 +70,7 @@ use compactor::Compactor;
 use defragger::Defragger;
 use installer::Installer;
 use lease_loop::LeaseLoop;
+use membership::Membership;
 use raft_loop::RaftLoop;
 use reads::ReadLoop;
 use sender::Sender;
@@ -87,6 +92,7 @@ pub struct Member {
     reads: ReadLoop,
     writes: Writes,
     lease_loop: LeaseLoop,
+    membership: Membership,
     watch_loop: WatchLoop,
     snapshotter: Snapshotter,
     committer: Committer,
@@ -110,6 +116,7 @@ impl Member {
         self.charge(fx, |costs| costs.step);
         self.tick_if_due(now, fx);
         match input {
+            Input::Message(message) if !self.hears(now, message.from, fx) => {}
             Input::Message(message) => {
                 if let Body::Append { entries, .. } = &message.body {
                     let bytes: usize = entries.iter().map(|entry| entry.data.len()).sum();
@@ -124,6 +131,7 @@ impl Member {
             Input::TakeSnapshot => self.snapshotter.demand(),
             Input::HoldImage(lasting) => self.hold_image(now, lasting),
             Input::Unreachable(peer) => self.raft.report_unreachable(peer),
+            Input::Removed => self.told_removed(fx),
             Input::SnapshotSent(peer, arrived) => self.raft.report_snapshot(peer, arrived),
         }
         self.run(now, fx);
@@ -146,6 +154,7 @@ impl Member {
         self.run_read_loop(now, fx);
         self.run_raft_loop(now, fx);
         self.run_watch_loop(now, fx);
+        self.run_membership(now, fx);
         self.expire_requests(now, fx);
         if fx.stop.is_some() {
             self.stopped = true;
@@ -167,12 +176,17 @@ impl Member {
             self.writes.wake_at(),
             self.lease_wakes_at(),
             self.watch_wakes_at(),
+            self.membership.wakes_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
     }
 
     fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
+        if !self.serves(&request) {
+            fx.replies.push((id, Err(Error::UnsupportedForLearner)));
+            return;
+        }
         match request {
             Request::Range(range) => self.on_range(now, id, range, fx),
             Request::Put(_)
@@ -186,6 +200,11 @@ impl Member {
             Request::LeaseLeases => self.on_leases(id, fx),
             Request::Defragment => self.defragger.ask(id),
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
+            Request::MemberAdd(_) | Request::MemberRemove(_) | Request::MemberUpdate(_) | Request::MemberPromote(_) => {
+                self.on_member_change(now, id, request, fx)
+            }
+            Request::MemberList(request) if request.linearizable => self.read_members(now, id),
+            Request::MemberList(_) => self.list_members(id, fx),
         }
     }
 
@@ -296,6 +315,11 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::Compact(_) => Response::Compact(CompactionResponse { header }),
         Response::LeaseGrant(response) => Response::LeaseGrant(LeaseGrantResponse { header, ..response }),
         Response::LeaseRevoke(_) => Response::LeaseRevoke(LeaseRevokeResponse { header }),
+        Response::MemberAdd(response) => Response::MemberAdd(MemberAddResponse { header, ..response }),
+        Response::MemberRemove(response) => Response::MemberRemove(MemberRemoveResponse { header, ..response }),
+        Response::MemberUpdate(response) => Response::MemberUpdate(MemberUpdateResponse { header, ..response }),
+        Response::MemberPromote(response) => Response::MemberPromote(MemberPromoteResponse { header, ..response }),
+        Response::MemberList(response) => Response::MemberList(MemberListResponse { header, ..response }),
         // Those that this member answers itself have theirs.
         response @ (Response::LeaseKeepAlive(_)
         | Response::LeaseTimeToLive(_)

@@ -89,6 +89,7 @@ impl Member {
             self.apply.push(std::mem::take(&mut ready.committed));
             match &ready.snapshot {
                 Some(snapshot) => {
+                    self.membership.restoring(snapshot.meta.index);
                     let awaited = match self.write_received(snapshot, fx) {
                         Ok(awaited) => awaited,
                         Err(error) => {

@@ -40,12 +40,14 @@ enum Asked {
     Range(RequestId, RangeRequest),
     /// Whether this member still leads, before it ends these leases.
     Leadership(Vec<i64>),
+    /// Who the members are.
+    Members(RequestId),
 }
 
 impl Read {
     /// It failed. Leases that expired are found again.
     fn fail(self, error: Error, fx: &mut Effects) {
-        if let Asked::Range(id, _) = self.asked {
+        if let Asked::Range(id, _) | Asked::Members(id) = self.asked {
             fx.replies.push((id, Err(error)));
         }
     }
@@ -102,6 +104,12 @@ impl Member {
         self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
     }
 
+    /// A list of the members that is as new as the request.
+    pub(super) fn read_members(&mut self, now: Now, id: RequestId) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Members(id), deadline });
+    }
+
     /// Takes the indexes that Raft has confirmed.
     pub(super) fn reads_confirmed(&mut self, states: &[ReadState]) {
         for state in states {
@@ -126,6 +134,7 @@ impl Member {
             match read.asked {
                 Asked::Range(id, request) => self.serve(id, &request, fx),
                 Asked::Leadership(leases) => self.revoke_expired(&leases),
+                Asked::Members(id) => self.list_members(id, fx),
             }
         }
     }

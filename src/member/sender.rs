@@ -7,7 +7,7 @@
 use super::{Effects, Member, StopReason, TraceEvent};
 use crate::backend::Image;
 use crate::mvcc::Applied;
-use crate::raft::{Body, Message, Role, Snapshot, SnapshotMeta};
+use crate::raft::{Body, ConfState, Message, Role, Snapshot, SnapshotMeta};
 use crate::time::{Nanos, Now};
 use std::collections::VecDeque;
 
@@ -29,6 +29,8 @@ pub(super) struct Sender {
 struct Reading {
     message: Message,
     applied: Applied,
+    /// As of `applied`.
+    conf: ConfState,
     image: Image,
     data: Vec<u8>,
 }
@@ -79,10 +81,15 @@ impl Member {
         if self.state.store.engine().batched() > 0 {
             return;
         }
+        let applied = self.state.store.applied();
+        if self.raft.applied() < applied.index {
+            // After a restart Raft has yet to hear which configuration that is.
+            return;
+        }
         let message = self.sender.waiting.pop_front().expect("invariant: the caller saw one");
         let image = self.state.store.engine_mut().begin_image();
         let data = Vec::with_capacity(image.size as usize);
-        self.sender.reading = Some(Reading { message, applied: self.state.store.applied(), image, data });
+        self.sender.reading = Some(Reading { message, applied, conf: self.raft.conf().clone(), image, data });
         self.sender.next_at = now.mono;
     }
 
@@ -98,12 +105,12 @@ impl Member {
             self.sender.next_at = now.mono + cost;
             return;
         }
-        let Reading { mut message, applied, image, data } =
+        let Reading { mut message, applied, conf, image, data } =
             self.sender.reading.take().expect("invariant: checked above");
         self.state.store.engine_mut().end_image(image);
         // A leader of a later term asks again for whoever still needs it.
         if self.raft.role() == Role::Leader && self.raft.term() == message.term {
-            let meta = SnapshotMeta { index: applied.index, term: applied.term, conf: self.raft.conf().clone() };
+            let meta = SnapshotMeta { index: applied.index, term: applied.term, conf };
             fx.trace.push(TraceEvent::SnapshotSent { to: message.to, index: meta.index });
             // Raft knows which snapshot it has; the store offers a newer one.
             message.body = Body::Snapshot(Snapshot { meta, data: data.into() });

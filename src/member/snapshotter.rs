@@ -73,13 +73,13 @@ impl Member {
         let durable = self.committer.durable();
         if self.snapshotter.due && durable.index > last && self.raft.applied() >= durable.index {
             self.snapshotter.due = false;
-            let conf = self.raft.conf().clone();
+            let conf = self.membership.at(durable.index).0.clone();
             self.save_snapshot(SnapshotMeta { index: durable.index, term: durable.term, conf }, fx);
         }
     }
 
     fn save_snapshot(&mut self, meta: SnapshotMeta, fx: &mut Effects) {
-        let data = match self.snapshot_data() {
+        let data = match self.snapshot_data(meta.index) {
             Ok(data) => data,
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
@@ -126,6 +126,7 @@ impl Member {
     /// Remembers a snapshot that is saved, and removes what no restart can need any more.
     pub(super) fn keep(&mut self, meta: &SnapshotMeta, fx: &mut Effects) {
         self.snapshotter.newest = meta.index;
+        self.membership.forget_before(meta.index);
         let mut ops = OpSink::new(&mut fx.disk, &mut self.next_op);
         if let Some(oldest) = snap::purge(&*self.disk, self.config.max_snapshots, &mut ops) {
             self.wal.release(oldest, self.config.max_wals, &mut ops);

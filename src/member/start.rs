@@ -14,15 +14,18 @@ use super::compactor::Compactor;
 use super::defragger::Defragger;
 use super::installer::Installer;
 use super::lease_loop::LeaseLoop;
+use super::membership::Membership;
 use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
 use super::sender::Sender;
 use super::snapshotter::Snapshotter;
 use super::watch_loop::WatchLoop;
 use super::writes::Writes;
-use super::{Config, Effects, Member, TraceEvent, storage, wal_dir};
+use super::{Config, Effects, InitialClusterState, Member, TraceEvent, storage, wal_dir};
 use crate::apply::State;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, EngineConfig};
+use crate::cluster::Cluster;
+use crate::cluster::v2store::{self, V2StoreError};
 use crate::disk::{DiskRead, FileName, OpId, OpSink};
 use crate::mvcc::RestoreError;
 use crate::pb::etcdserverpb::Metadata;
@@ -98,6 +101,8 @@ struct Begun {
     snapshot: u64,
     /// To wait for before anything else is saved.
     awaited: Vec<OpId>,
+    /// Who the members were when that snapshot was taken.
+    cluster: Cluster,
 }
 
 impl Member {
@@ -114,7 +119,7 @@ impl Member {
             bootstrap(&config, wal, awaited, disk, &mut ops)?
         };
         let kib = begun.state.store.engine().stats().in_use / 1024;
-        let Begun { raft, wal, state, snapshot, awaited } = begun;
+        let Begun { raft, wal, state, snapshot, awaited, cluster } = begun;
         // Each member's ticker starts at its own moment, so that their ticks do not fall together.
         let offset = Xoshiro256PlusPlus::seed_from_u64(config.seed ^ TICK_OFFSET).next_u64() % config.tick;
         let mut member = Member {
@@ -123,6 +128,7 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             lease_loop: LeaseLoop::default(),
+            membership: Membership::new(snapshot, raft.conf().clone(), cluster),
             watch_loop: WatchLoop::new(&config, state.store.revision()),
             snapshotter: Snapshotter::new(snapshot),
             committer: Committer::new(state.store.applied()),
@@ -173,6 +179,12 @@ fn bootstrap(
     ops: &mut OpSink<'_>,
 ) -> Result<Begun, StartError> {
     let state = storage::state_at_start(config, None, None, disk, ops)?;
+    if config.initial_cluster_state == InitialClusterState::Existing {
+        // It knows nobody and does nothing, until the leader sends it the log or a snapshot.
+        let raft = Raft::new(raft_config(config), Recovered::default());
+        let raft = raft.map_err(|error| StartError::Log { dir: super::WAL_DIR, error })?;
+        return Ok(Begun { raft, wal, state, snapshot: 0, awaited, cluster: Cluster::default() });
+    }
     let mut peers = config.initial_cluster.clone();
     peers.sort_by_key(|peer| peer.id);
     let entry = |(index, peer): (u64, &super::Peer)| {
@@ -193,7 +205,7 @@ fn bootstrap(
     let entries: Vec<Entry> = (1..).zip(&peers).map(entry).collect();
     let conf = ConfState { voters: peers.iter().map(|peer| peer.id).collect(), ..ConfState::default() };
     let raft = Raft::bootstrap(raft_config(config), conf, entries);
-    Ok(Begun { raft, wal, state, snapshot: 0, awaited })
+    Ok(Begun { raft, wal, state, snapshot: 0, awaited, cluster: Cluster::default() })
 }
 
 fn recover(
@@ -235,13 +247,14 @@ fn recover(
         snapshot: meta.clone(),
         entries: recovery.entries,
     };
+    let cluster = newest.snapshot.as_ref().map_or(Ok(Cluster::default()), |snapshot| cluster_of(config, snapshot))?;
     let raft = Raft::new(raft_config(config), recovered);
     let mut raft = raft.map_err(|error| StartError::Log { dir: super::WAL_DIR, error })?;
     let snapshot = meta.index;
     if snapshot > 0 {
         raft.set_snapshot(meta);
     }
-    Ok(Begun { raft, wal: recovery.wal, state, snapshot, awaited: recovery.wait })
+    Ok(Begun { raft, wal: recovery.wal, state, snapshot, awaited: recovery.wait, cluster })
 }
 
 fn no_snapshot(skipped: &[SnapError]) -> StartError {
@@ -249,9 +262,19 @@ fn no_snapshot(skipped: &[SnapError]) -> StartError {
     StartError::NoSnapshot { dir: snap::DIR, reason: reasons.join("; ") }
 }
 
-/// The configuration that the bootstrap entries made.
+/// Who the members were when a snapshot was taken.
+fn cluster_of(config: &Config, snapshot: &raft::Snapshot) -> Result<Cluster, StartError> {
+    if config.engine == EngineConfig::Memory {
+        let state = storage::from_image(config, snapshot)?;
+        return Ok(Cluster::load(state.store.engine())?);
+    }
+    let no_store = |reason: V2StoreError| StartError::NoSnapshot { dir: snap::DIR, reason: reason.to_string() };
+    v2store::decode(&snapshot.data).map_err(no_store)
+}
+
+/// The configuration that the bootstrap entries made: those of term 1, in which nobody ever leads.
 fn bootstrap_conf(entries: &[Entry]) -> ConfState {
-    let changes = entries.iter().filter(|entry| entry.kind == EntryKind::ConfChange);
+    let changes = entries.iter().filter(|entry| entry.kind == EntryKind::ConfChange && entry.term == 1);
     let added = changes.filter_map(|entry| raftpb::ConfChange::decode(entry.data.clone()).ok());
     let mut voters: Vec<u64> = added.map(|change| change.node_id).collect();
     voters.sort_unstable();

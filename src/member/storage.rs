@@ -78,7 +78,7 @@ fn remove_copy(disk: &dyn DiskRead, ops: &mut OpSink<'_>) {
     }
 }
 
-fn from_image(config: &Config, snapshot: &Snapshot) -> Result<State, StartError> {
+pub(super) fn from_image(config: &Config, snapshot: &Snapshot) -> Result<State, StartError> {
     let broken = |error| StartError::Store { file: snap::file_name(&snapshot.meta), error };
     let engine = Memory::from_image(&snapshot.data).map_err(|error| broken(BackendError::from(error).into()))?;
     State::restore(Box::new(engine), config.store(), config.lease()).map_err(broken)
@@ -104,9 +104,9 @@ pub(super) fn open_database(
 
 impl Member {
     /// What a snapshot file holds of the store: all of it, or, beside a database, what etcd 3.4 keeps outside it.
-    pub(super) fn snapshot_data(&mut self) -> Result<Bytes, BackendError> {
+    pub(super) fn snapshot_data(&mut self, index: u64) -> Result<Bytes, BackendError> {
         if self.config.engine != EngineConfig::Memory {
-            return Ok(v2store::encode(&Cluster::load(self.state.store.engine())?));
+            return Ok(v2store::encode(self.membership.at(index).1));
         }
         let engine = self.state.store.engine_mut();
         let mut image = engine.begin_image();

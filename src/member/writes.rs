@@ -20,7 +20,7 @@ pub(super) struct Writes {
     /// The same, by deadline, which is the order of arrival; what is answered meanwhile is skipped.
     deadlines: VecDeque<(Nanos, u64)>,
     /// Encoded writes that wait for a leader.
-    leaderless: VecDeque<(u64, Bytes)>,
+    leaderless: VecDeque<(u64, EntryKind, Bytes)>,
     /// A request to move leadership: who asked, to whom, until when.
     moving: Option<(RequestId, NodeId, Nanos)>,
     /// When a leader was last lost or replaced.
@@ -92,11 +92,20 @@ impl Member {
             fx.replies.push((id, Err(Error::RequestTooLarge)));
             return;
         }
+        self.enqueue(now, (id, number), EntryKind::Normal, data, fx);
+    }
+
+    /// Proposes a change of the configuration, numbered already.
+    pub(super) fn propose_conf_change(&mut self, now: Now, id: RequestId, number: u64, data: Bytes, fx: &mut Effects) {
+        self.enqueue(now, (id, number), EntryKind::ConfChange, data, fx);
+    }
+
+    fn enqueue(&mut self, now: Now, (id, number): (RequestId, u64), kind: EntryKind, data: Bytes, fx: &mut Effects) {
         self.charge(fx, |costs| costs.propose + costs.kib * (data.len() as u64 / 1024));
         fx.trace.push(TraceEvent::Proposed { client: id, request: number });
         self.writes.pending.insert(number, id);
         self.writes.deadlines.push_back((now.mono + self.config.request_timeout(), number));
-        self.writes.leaderless.push_back((number, data));
+        self.writes.leaderless.push_back((number, kind, data));
         self.propose_waiting(fx);
     }
 
@@ -111,8 +120,8 @@ impl Member {
 
     /// Proposes what waits, as long as there is a leader.
     pub(super) fn propose_waiting(&mut self, fx: &mut Effects) {
-        while let Some((number, data)) = self.writes.leaderless.front() {
-            match self.raft.propose(EntryKind::Normal, data.clone()) {
+        while let Some((number, kind, data)) = self.writes.leaderless.front() {
+            match self.raft.propose(*kind, data.clone()) {
                 Ok(()) => {}
                 Err(ProposeError::NoLeader) => return,
                 Err(_) => {
@@ -138,7 +147,7 @@ impl Member {
                 let asked_at = deadline - self.config.request_timeout();
                 let lost = self.writes.leader_lost.is_some_and(|at| at >= asked_at) || self.raft.leader() == 0;
                 // What never reached Raft cannot take effect any more.
-                self.writes.leaderless.retain(|(waiting, _)| *waiting != number);
+                self.writes.leaderless.retain(|(waiting, ..)| *waiting != number);
                 fx.replies.push((client, Err(if lost { Error::TimeoutLeaderFail } else { Error::Timeout })));
             }
         }
