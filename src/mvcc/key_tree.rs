@@ -323,8 +323,8 @@ impl Keys {
             return Err(at);
         }
         // The rest decides; mostly there is one such key.
-        let order = |whole: &Box<[u8]>| whole[self.skip..].cmp(&key[self.skip..]);
-        self.whole[at..at + equal].binary_search_by(order).map(|i| at + i).map_err(|i| at + i)
+        let found = self.whole[at..at + equal].binary_search_by(|whole| whole[self.skip..].cmp(&key[self.skip..]));
+        found.map(|i| at + i).map_err(|i| at + i)
     }
 
     /// Of a branch: the child that a key is below, or would be.
@@ -502,12 +502,13 @@ mod tests {
         ) {
             let (mut tree, mut map) = (KeyTree::default(), BTreeMap::new());
             for step in steps {
-                let (puts, removals): (Vec<(Vec<u8>, u32)>, Vec<Vec<u8>>) = match step {
-                    Step::Put(key, value) => (vec![(key, value)], vec![]),
-                    Step::Remove(key) => (vec![], vec![key]),
-                    Step::PutRun(place, n) => (run(place, n).zip(1..).collect(), vec![]),
-                    Step::RemoveRun(place, n) => (vec![], run(place, n).collect()),
-                };
+                let (mut puts, mut removals) = (Vec::new(), Vec::new());
+                match step {
+                    Step::Put(key, value) => puts.push((key, value)),
+                    Step::Remove(key) => removals.push(key),
+                    Step::PutRun(place, n) => puts.extend(run(place, n).zip(1..)),
+                    Step::RemoveRun(place, n) => removals.extend(run(place, n)),
+                }
                 for (key, value) in puts {
                     *tree.entry(&key) = value;
                     map.insert(key, value);
