@@ -16,12 +16,13 @@ pub use state::{RestoringState, State};
 
 use crate::api::{Error, Request, Response};
 use crate::backend::{BackendError, Record};
+use crate::bug::Bug;
 use crate::cluster::{Change, ChangeError, Cluster};
 use crate::lease::{LeaseError, Lessor};
 use crate::mvcc::{self, MvccError, Store, WriteTxn};
 use crate::pb::etcdserverpb::{
     DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
+    LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader, TxnRequest, request_op::Request as Op,
 };
 use crate::raft::{Entry, EntryKind};
 use crate::time::Nanos;
@@ -106,13 +107,26 @@ impl State {
             EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
         };
         let number = request.header.as_ref().map_or(0, |header| header.id);
+        let bugs = store.bugs();
+        let old_marks = if bugs.on(Bug::FailedApplyNoCi) { store.marks()? } else { Vec::new() };
         let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
         records.into_iter().try_for_each(|record| write(&mut txn, record))?;
         let result = match run(&mut txn, lessor, now, &request) {
-            Err(Failed::Engine(error)) => return Err(error),
+            Err(Failed::Engine(error)) => {
+                // What is half done is never seen: the transaction stays open, and the member stops. etcd ended it on the
+                // way out, and so published it, with the index that says that all of it is there (#18799).
+                if bugs.on(Bug::PartialTxnOnPanic) {
+                    txn.commit();
+                }
+                return Err(error);
+            }
             Err(Failed::Request(error)) => Err(error),
             Ok(response) => Ok(response),
         };
+        if result.is_err() {
+            // etcd 3.5.3 moved the index only where something else was written too (#13937).
+            txn.keep_old_marks(old_marks)?;
+        }
         let written = txn.take_written();
         let revision = txn.commit();
         written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
@@ -188,6 +202,30 @@ fn write(txn: &mut WriteTxn<'_>, Record { bucket, key, value }: Record) -> Resul
 fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result<Vec<Record>, BackendError> {
     let Ok(Some(change)) = change else { return Ok(Vec::new()) };
     Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
+}
+
+/// The entry without the ranges of its transaction. Only a historical bug applies that (etcd #18667).
+pub fn without_ranges(entry: &Entry) -> Entry {
+    fn strip(txn: &mut TxnRequest) {
+        for ops in [&mut txn.success, &mut txn.failure] {
+            ops.retain(|op| !matches!(op.request, Some(Op::RequestRange(_))));
+            for op in ops {
+                if let Some(Op::RequestTxn(nested)) = &mut op.request {
+                    strip(nested);
+                }
+            }
+        }
+    }
+    let Ok(mut request) = InternalRaftRequest::of_entry(&entry.data) else { return entry.clone() };
+    let Some(txn) = &mut request.txn else { return entry.clone() };
+    strip(txn);
+    Entry { data: request.encode_to_vec().into(), ..entry.clone() }
+}
+
+/// The number of an entry's request; 0 if it has none.
+pub fn number_of(entry: &Entry) -> u64 {
+    let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+    request.header.map_or(0, |header| header.id)
 }
 
 /// The entry data of what a leader writes down about leases.

@@ -6,6 +6,7 @@
 
 use super::{Effects, Member, StopReason, with_header};
 use crate::api::{Error, RequestId, Response};
+use crate::bug::Bug;
 use crate::mvcc::MvccError;
 use crate::pb::etcdserverpb::RangeRequest;
 use crate::raft::{NodeId, ReadState};
@@ -145,8 +146,13 @@ impl Member {
                 reads.asking = Some(Batch { ctxs: ctx..=ctx, retry_at: now.mono + RETRY, reads: gathered });
             }
             Some(batch) if batch.retry_at <= now.mono => {
-                batch.ctxs = *batch.ctxs.start()..=ctx;
                 batch.retry_at = now.mono + RETRY;
+                if self.config.bugs.on(Bug::ReadindexCtxReplay) {
+                    // The question that the leader may have answered long ago, once more (etcd #20418).
+                    self.raft.read_index(*batch.ctxs.start());
+                    return;
+                }
+                batch.ctxs = *batch.ctxs.start()..=ctx;
             }
             Some(_) => return,
         }

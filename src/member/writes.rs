@@ -49,6 +49,11 @@ impl Writes {
         self.next_number - 1
     }
 
+    /// Whether a client waits for this number.
+    pub(super) fn waits(&self, number: u64) -> bool {
+        self.pending.contains_key(&number)
+    }
+
     /// The client that waits for this number, if it still does.
     pub(super) fn applied(&mut self, number: u64) -> Option<RequestId> {
         self.pending.remove(&number)

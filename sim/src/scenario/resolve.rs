@@ -144,10 +144,11 @@ fn value_bytes(sizes: &At<Ends<Size>>) -> Result<Range32, Problem> {
 
 fn mix(mix: &At<MixShape>) -> Result<Mix, Problem> {
     let shape = mix.get();
-    let weights = [shape.put, shape.get, shape.serializable, shape.delete, shape.cas, shape.list];
-    let [put, get, serializable, delete, cas, list] = weights.map(|weight| weight.map_or(0, |weight| weight.to()));
-    let mix_of_all = Mix { put, get, serializable, delete, cas, list };
-    if put + get + serializable + delete + cas + list == 0 {
+    let weights = [shape.put, shape.get, shape.serializable, shape.delete, shape.cas, shape.list, shape.past];
+    let [put, get, serializable, delete, cas, list, past] =
+        weights.map(|weight| weight.map_or(0, |weight| weight.to()));
+    let mix_of_all = Mix { put, get, serializable, delete, cas, list, past };
+    if put + get + serializable + delete + cas + list + past == 0 {
         return Err(Problem::new(mix.span(), "a mix of nothing: every weight is 0", "such as { put = 1, get = 1 }"));
     }
     Ok(mix_of_all)

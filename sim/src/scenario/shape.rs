@@ -148,6 +148,8 @@ pub(super) struct MixShape {
     pub(super) cas: Option<Weight>,
     /// Linearizable read of all keys.
     pub(super) list: Option<Weight>,
+    /// Transaction: read a key as it was up to 100 revisions ago, and write another; it fails if that is compacted.
+    pub(super) past: Option<Weight>,
 }
 
 /// Something that goes wrong: one of `at`, `when` or `every` says when; `kind` (or `random`) says what.

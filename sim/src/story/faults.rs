@@ -79,6 +79,10 @@ pub(super) fn fault(action: &Action, resolved: &Resolved, members: u8) -> String
                     let to = file.map_or_else(String::new, |file| format!(" to {}", file_word(file)));
                     format!("{whose} disk: the next write{to} finds no room (ENOSPC)")
                 }
+                DiskErrorKind::Unreadable => {
+                    let file = file.unwrap_or(FileKind::Db);
+                    format!("{whose} disk: a page of {} cannot be read for the time being", file_word(file))
+                }
                 DiskErrorKind::FsyncFails => format!("{whose} disk: the next fsync{of} fails, and its pages are gone"),
             }
         }
