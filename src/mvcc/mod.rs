@@ -34,11 +34,12 @@ mod write;
 
 pub use compact::Compacted;
 pub use hash::{HashJob, HashKv};
+pub use read::RangeJob;
 pub use restore::Restoring;
 pub use revision::Revision;
 pub use write::{WriteTxn, Written};
 
-use crate::backend::{BackendError, Bucket, Engine};
+use crate::backend::{BackendError, Bucket, Engine, Record};
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use bytes::Bytes;
@@ -183,8 +184,12 @@ impl Store {
     }
 
     /// The marks of the last applied entry as they stand in the engine.
-    pub fn marks(&self) -> Result<Vec<(&'static [u8], Option<Bytes>)>, BackendError> {
-        [CONSISTENT_INDEX, TERM].into_iter().map(|mark| Ok((mark, self.engine.get(Bucket::Meta, mark)?))).collect()
+    pub fn marks(&self) -> Result<Vec<Record>, BackendError> {
+        let record = |mark| {
+            let value = self.engine.get(Bucket::Meta, mark)?;
+            Ok(Record { bucket: Bucket::Meta, key: Bytes::from_static(mark), value })
+        };
+        [CONSISTENT_INDEX, TERM].into_iter().map(record).collect()
     }
 
     fn put_marks(&mut self, Applied { index, term }: Applied) -> Result<(), BackendError> {

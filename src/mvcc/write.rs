@@ -41,15 +41,6 @@ impl<'a> WriteTxn<'a> {
         Ok(WriteTxn { store, next, written: Vec::new() })
     }
 
-    /// Leaves the marks of the last applied entry where they stood before this transaction. Only a historical bug does
-    /// that.
-    pub fn keep_old_marks(&mut self, marks: Vec<(&'static [u8], Option<Bytes>)>) -> Result<(), BackendError> {
-        marks.into_iter().try_for_each(|(mark, value)| match value {
-            Some(value) => self.set(Bucket::Meta, Bytes::from_static(mark), value),
-            None => self.unset(Bucket::Meta, mark),
-        })
-    }
-
     /// Takes what was written up to now, in order.
     pub fn take_written(&mut self) -> Vec<Written> {
         std::mem::take(&mut self.written)

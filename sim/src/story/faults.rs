@@ -117,6 +117,7 @@ pub(super) fn operation(action: &OperationAction) -> String {
         OperationAction::MoveLeader { to } => format!("asks the leader to hand over to {to}"),
         OperationAction::Snapshot { target } => format!("has {target} take a snapshot"),
         OperationAction::Compact { target, revision } => format!("asks {target} to compact up to revision {revision}"),
+        OperationAction::AlarmDisarm { target } => format!("has {target} take back every alarm"),
         OperationAction::Defrag { target } => format!("has {target} defragment"),
         OperationAction::ReadTransaction { target, lasting } => {
             format!("reads from {target} for {} without letting go", lengths(*lasting))
