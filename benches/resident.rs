@@ -104,14 +104,18 @@ fn member(keys: u64) -> String {
             }
         }
     };
-    (0..50).for_each(|_| drop(step(Some(Input::Deadline), 100)));
+    for _ in 0..50 {
+        step(Some(Input::Deadline), 100);
+    }
     for first in (0..keys).step_by(BATCH as usize) {
         let put = |n| PutRequest { key: key(n).into(), value: Bytes::from(vec![n as u8; VALUE]), ..Default::default() };
         let put = |n| RequestOp { request: Some(request_op::Request::RequestPut(put(n))) };
         let txn = TxnRequest { success: (first..first + BATCH).map(put).collect(), ..Default::default() };
         step(Some(Input::Request(RequestId(first), Request::Txn(txn))), 5);
     }
-    (0..50).for_each(|_| drop(step(Some(Input::Deadline), 100)));
+    for _ in 0..50 {
+        step(Some(Input::Deadline), 100);
+    }
     assert_eq!(step(None, 0), 1 + (keys / BATCH) as i64, "every transaction was applied");
     resident("self")
 }
