@@ -66,6 +66,13 @@ pub enum Error {
     /// The member has stopped.
     #[error("etcdserver: server stopped")]
     Stopped,
+    /// The database has reached its quota, or the alarm that says so is raised. The request may have taken effect: the
+    /// one that is the first not to fit is applied all the same.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// The alarm is raised that members' data differs.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
     /// The new member's id is a member's.
     #[error("etcdserver: member ID already exist")]
     MemberExists,
@@ -115,6 +122,8 @@ pub enum Code {
     OutOfRange,
     /// 14
     Unavailable,
+    /// 15
+    DataLoss,
 }
 
 impl Error {
@@ -129,7 +138,8 @@ impl Error {
             | Error::DuplicateKey
             | Error::RequestTooLarge
             | Error::BadMemberUrls => Code::InvalidArgument,
-            Error::TooManyRequests => Code::ResourceExhausted,
+            Error::TooManyRequests | Error::NoSpace => Code::ResourceExhausted,
+            Error::Corrupt => Code::DataLoss,
             Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
             Error::LeaseNotFound | Error::MemberNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,
@@ -154,6 +164,6 @@ impl Error {
 
     /// Whether a write that ended so certainly has not taken effect and never will.
     pub fn certainly_not_executed(&self) -> bool {
-        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped)
+        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped | Error::NoSpace)
     }
 }

@@ -10,12 +10,13 @@ pub use error::{Code, Error};
 pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, MemberAddRequest, MemberAddResponse,
-    MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest,
-    MemberRemoveResponse, MemberUpdateRequest, MemberUpdateResponse, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, TxnRequest, TxnResponse,
+    AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    HashKvRequest, HashKvResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
+    MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest,
+    MemberUpdateResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, StatusResponse, TxnRequest,
+    TxnResponse,
 };
 use crate::raft::NodeId;
 
@@ -50,6 +51,12 @@ pub enum Request {
     Defragment,
     /// Hand leadership to this member.
     MoveLeader(NodeId),
+    /// Raise an alarm, take one back, or ask for them.
+    Alarm(AlarmRequest),
+    /// How is this member?
+    Status,
+    /// Hash this member's keys at a revision.
+    HashKv(HashKvRequest),
     /// Let a member join. It is told its id, and starts with an empty disk.
     MemberAdd(MemberAddRequest),
     /// Let a member go. Its id never returns.
@@ -91,6 +98,12 @@ pub enum Response {
     MoveLeader,
     /// Of an entry that nobody asked for.
     Nothing,
+    /// To [`Request::Alarm`].
+    Alarm(AlarmResponse),
+    /// To [`Request::Status`].
+    Status(StatusResponse),
+    /// To [`Request::HashKv`].
+    HashKv(HashKvResponse),
     /// To [`Request::MemberAdd`].
     MemberAdd(MemberAddResponse),
     /// To [`Request::MemberRemove`].
