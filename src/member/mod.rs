@@ -25,7 +25,7 @@
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
-//!   ([`hasher`]) hashes keys, to compare members by (lesson 12).
+//!   ([`hasher`]) hashes keys, and **the corruption check** ([`corruption`]) compares members by that (lesson 12).
 //!
 //! Left out: auth and membership changes, which come with their chapters.
 
@@ -34,11 +34,13 @@ mod auto_compactor;
 mod committer;
 mod compactor;
 mod config;
+mod corruption;
 mod defragger;
 mod effects;
 mod hasher;
 mod installer;
 mod lease_loop;
+mod peers;
 mod quota;
 mod raft_loop;
 mod reads;
@@ -51,7 +53,9 @@ mod writes;
 
 pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, Peer};
+pub use corruption::PeerHash;
 pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
 
@@ -71,6 +75,7 @@ use apply_loop::ApplyLoop;
 use auto_compactor::AutoCompactor;
 use committer::Committer;
 use compactor::Compactor;
+use corruption::Corruption;
 use defragger::Defragger;
 use hasher::Hasher;
 use installer::Installer;
@@ -99,6 +104,7 @@ pub struct Member {
     lease_loop: LeaseLoop,
     quota: Quota,
     hasher: Hasher,
+    corruption: Corruption,
     watch_loop: WatchLoop,
     snapshotter: Snapshotter,
     committer: Committer,
@@ -130,7 +136,9 @@ impl Member {
                 }
                 self.raft.step(message);
             }
+            Input::Request(id, request) if self.corruption.holds_clients() => self.corruption.hold(id, request),
             Input::Request(id, request) => self.on_request(now, id, request, fx),
+            Input::Peer(from, message) => self.on_peer(now, from, message, fx),
             Input::Stream(stream, input) => self.on_stream(now, stream, input, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
@@ -161,6 +169,7 @@ impl Member {
         self.run_raft_loop(now, fx);
         self.run_watch_loop(now, fx);
         self.run_hasher(now, fx);
+        self.run_corruption_check(now, fx);
         self.expire_requests(now, fx);
         self.expire_alarm(now, fx);
         if fx.stop.is_some() {
@@ -186,6 +195,7 @@ impl Member {
             self.lease_wakes_at(),
             self.quota.wake_at(),
             self.hasher_wakes_at(),
+            self.corruption_wakes_at(),
             self.watch_wakes_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");

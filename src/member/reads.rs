@@ -53,6 +53,8 @@ enum Asked {
     Range(RequestId, RangeRequest),
     /// Whether this member still leads, before it ends these leases.
     Leadership(Vec<i64>),
+    /// The same, before it compares the others' keys with its own.
+    Check,
 }
 
 impl Read {
@@ -120,6 +122,12 @@ impl Member {
         self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
     }
 
+    /// Asks the same for the corruption check.
+    pub(super) fn confirm_for_check(&mut self, now: Now) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Check, deadline });
+    }
+
     /// Takes the indexes that Raft has confirmed.
     pub(super) fn reads_confirmed(&mut self, states: &[ReadState]) {
         for state in states {
@@ -145,6 +153,7 @@ impl Member {
             match read.asked {
                 Asked::Range(id, request) => self.serve(id, request, fx),
                 Asked::Leadership(leases) => self.revoke_expired(&leases),
+                Asked::Check => self.check_is_confirmed(now),
             }
         }
     }

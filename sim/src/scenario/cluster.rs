@@ -52,6 +52,10 @@ pub struct Cluster {
     pub max_request_bytes: u64,
     /// How large a database may become, in bytes, before writes are refused (etcd: 2 GB).
     pub quota: u64,
+    /// How often a leader compares the members' keys, in nanoseconds; `None`: never (etcd's default).
+    pub corrupt_check: Option<u64>,
+    /// Whether a member that starts again compares its keys with the others' before it serves clients.
+    pub initial_corrupt_check: bool,
     /// What is forgotten without being asked for; `None`: nothing.
     pub auto_compaction: Option<AutoCompaction>,
     /// Append messages that may be under way to one follower (etcd: 512).
@@ -83,6 +87,8 @@ impl Default for Cluster {
             backend_cache: 8 << 20,
             max_request_bytes: 3 << 19,
             quota: 2 << 30,
+            corrupt_check: None,
+            initial_corrupt_check: false,
             auto_compaction: None,
             max_inflight: 512,
             bugs: Vec::new(),

@@ -87,6 +87,8 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         backend_cache: size_at_least(&shape.backend_cache, 64 << 10, defaults.backend_cache)?,
         max_request_bytes: size_at_least(&shape.max_request_bytes, 1, defaults.max_request_bytes)?,
         quota: size_at_least(&shape.quota, 1, defaults.quota)?,
+        corrupt_check: shape.corrupt_check.as_ref().map(|_| positive_time(&shape.corrupt_check, 1)).transpose()?,
+        initial_corrupt_check: shape.initial_corrupt_check.as_ref().is_some_and(|on| *on.get()),
         auto_compaction: auto_compaction(shape)?,
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
         bugs: Vec::new(),

@@ -103,6 +103,10 @@ pub(super) struct ClusterShape {
     pub(super) max_request_bytes: Key<Size>,
     /// How large a database may become before writes are refused (default 2 GiB).
     pub(super) quota: Key<Size>,
+    /// How often a leader compares the members' keys, and raises an alarm if they differ (default: never).
+    pub(super) corrupt_check: Key<Time>,
+    /// Whether a member that starts again compares its keys with the others' before it serves clients (default false).
+    pub(super) initial_corrupt_check: Key<bool>,
     /// The leader compacts by itself what is older than this (default: never).
     pub(super) auto_compaction_period: Key<Time>,
     /// The leader compacts by itself, every five minutes, all but so many revisions (default: never).

@@ -62,7 +62,7 @@ use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
 use seedbed::api::Request;
 use seedbed::disk::{DiskDone, DiskError, DiskOp, FileName};
-use seedbed::member::{Costs, Effects, TraceEvent};
+use seedbed::member::{Costs, Effects, PeerMessage, TraceEvent};
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
 use std::cell::RefCell;
@@ -103,6 +103,8 @@ enum Event {
     LeaderDue,
     /// The run is over at the latest.
     End,
+    /// A question between members arrives, or an answer, if the link's life `epoch` still lasts.
+    Peer { from: NodeIndex, to: NodeIndex, message: PeerMessage, epoch: u32, sent: Nanos },
 }
 
 /// An event, and the record of what scheduled it.
@@ -407,6 +409,7 @@ impl World {
             Event::Heal => self.heal(),
             Event::LeaderDue => self.on_leader_due(),
             Event::End => self.on_end(),
+            Event::Peer { from, to, message, epoch, sent } => self.on_peer(from, to, message, epoch, sent),
         }
         self.look_for_the_end();
     }

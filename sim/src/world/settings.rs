@@ -139,6 +139,8 @@ impl World {
             restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
             quota: Some(cluster.quota),
+            corrupt_check: cluster.corrupt_check,
+            initial_corrupt_check: cluster.initial_corrupt_check,
             auto_compaction: cluster.auto_compaction,
             max_inflight: cluster.max_inflight as usize,
             seed: stream_seed(self.seed, &stream),
