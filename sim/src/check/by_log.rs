@@ -30,7 +30,7 @@ pub const ASKED: u32 = 1 << 31;
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// In words, without the numbers of any run before its first digit.
+    /// In words.
     pub sentence: String,
     /// The requests that show it, by their numbers.
     pub requests: Vec<usize>,
