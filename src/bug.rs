@@ -66,6 +66,16 @@ pub enum Bug {
     PartialTxnOnPanic,
     /// A read is asked again by its old number, and late answers to the old one confirm the new one (etcd #20418).
     ReadindexCtxReplay,
+    /// Expired leases are revoked without asking a majority whether this member still leads (etcd #15247).
+    StaleLeaderRevokes,
+    /// A new leader counts leases down before it has applied what earlier terms left (etcd #6570).
+    PromoteBeforeCatchup,
+    /// A checkpoint of what is left of a lease is noted in memory alone (etcd #13508).
+    CheckpointVolatile,
+    /// A restart looks for leases from id 0 on, and misses the negative ones (etcd #12535, #13676).
+    NegativeLeaseLost,
+    /// Grants and revokes are committed without the consistent index (etcd #11935).
+    LeaseCiUnsaved,
 }
 
 /// A row of the catalogue.
@@ -91,7 +101,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -111,6 +121,11 @@ impl Bug {
         Bug::TxnStripsRanges,
         Bug::PartialTxnOnPanic,
         Bug::ReadindexCtxReplay,
+        Bug::StaleLeaderRevokes,
+        Bug::PromoteBeforeCatchup,
+        Bug::CheckpointVolatile,
+        Bug::NegativeLeaseLost,
+        Bug::LeaseCiUnsaved,
     ];
 
     /// The bug of that name.
@@ -349,6 +364,56 @@ impl Bug {
                 summary: "late answers to a read that was asked twice confirm every read that waits at a deposed leader",
                 scenario: "scenarios/bugs/readindex-ctx-replay.toml",
                 check: "linearizable",
+                seeds_to_find: 1,
+            },
+            Bug::StaleLeaderRevokes => BugInfo {
+                name: "stale-leader-revokes",
+                issue: "etcd #15247, #12528",
+                versions: "< 3.5.13, < 3.4.31",
+                class: "lease",
+                summary: "a leader that was deposed while its disk stalled proposes to end leases that live on elsewhere",
+                scenario: "scenarios/lease/stale-leader-revokes.toml",
+                check: "lease",
+                seeds_to_find: 1,
+            },
+            Bug::PromoteBeforeCatchup => BugInfo {
+                name: "promote-before-catchup",
+                issue: "etcd #6570",
+                versions: "< 3.1",
+                class: "lease",
+                summary: "a new leader counts leases down, and renews them, before it has applied what earlier terms did to them",
+                scenario: "scenarios/lease/promote-before-catchup.toml",
+                check: "lease",
+                seeds_to_find: 1,
+            },
+            Bug::CheckpointVolatile => BugInfo {
+                name: "checkpoint-volatile",
+                issue: "etcd #13508",
+                versions: "< 3.5.2, < 3.4.20",
+                class: "lease",
+                summary: "what is left of a lease is noted in memory alone, and forgotten by a restart",
+                scenario: "scenarios/lease/checkpoint-volatile.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::NegativeLeaseLost => BugInfo {
+                name: "negative-lease-lost",
+                issue: "etcd #12535, #13676",
+                versions: "< 3.4.20",
+                class: "inconsistency",
+                summary: "a restarted member has lost the leases whose ids are below 0, and refuses what hangs on them",
+                scenario: "scenarios/lease/negative-lease-lost.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::LeaseCiUnsaved => BugInfo {
+                name: "lease-ci-unsaved",
+                issue: "etcd #11935",
+                versions: "< 3.5.0",
+                class: "restart",
+                summary: "grants and revokes become durable without the consistent index that vouches for them",
+                scenario: "scenarios/lease/lease-ci-unsaved.toml",
+                check: "wal-replay-equals-backend",
                 seeds_to_find: 1,
             },
         }

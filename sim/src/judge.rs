@@ -1,14 +1,14 @@
 //! From a run to its verdict: every check, every expectation, the cause of every change of leader.
 
 use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
-use crate::check::{Budget, Violation, serializable};
+use crate::check::{Budget, Violation, asked, by_log, serializable, transfer};
 use crate::explain::{self, Explainer};
 use crate::figures;
 use crate::report::{
     CheckReport, CheckResult, ClientFigures, ExpectationReport, FailureReport, LeaderChangeReport, Report, Verdict,
 };
 use crate::run::{self, thread_cpu_time};
-use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance};
+use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance, WorkloadKind};
 use crate::story::quoted;
 use crate::story::words::{count, counted};
 use crate::world::random::Stream;
@@ -186,6 +186,13 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "member-stopped");
             self.line("member-stopped", names, counted(self.outcome.stops, "member", "members"));
         }
+        if self.scenario.workloads.iter().any(|workload| workload.kind == WorkloadKind::Transfer) {
+            self.transfer_total();
+        }
+        if wanted.lease && self.outcome.leases.granted > 0 {
+            let names = self.failed(|check| check == "lease");
+            self.line("lease", names, counted(self.outcome.leases.granted, "lease", "leases"));
+        }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
@@ -212,6 +219,9 @@ impl Checks<'_> {
             memo_bytes: (self.scenario.check.budget_mib << 20) as usize,
         };
         let operations = counted(self.outcome.history.operations.len() as u64, "operation", "operations");
+        if !self.outcome.asked.is_empty() {
+            return self.linearizable_by_log();
+        }
         match linearizable::check(&self.outcome.history, budget) {
             Linearizable::Linearizable { by } => {
                 let by = match by {
@@ -226,6 +236,31 @@ impl Checks<'_> {
             }
             Linearizable::Undecided { why } => {
                 self.check("linearizable", CheckResult::Undecided, why);
+            }
+        }
+    }
+
+    /// Requests of any kind.
+    fn linearizable_by_log(&mut self) {
+        let asked = &self.outcome.asked;
+        match by_log::check(&self.outcome.committed, asked) {
+            Ok(judged) => {
+                self.line("linearizable", Vec::new(), format!("log, {}", counted(judged, "request", "requests")))
+            }
+            Err(wrong) => {
+                let lines = wrong.requests.iter().map(|&number| asked[number].to_string()).collect();
+                self.fail("linearizable", wrong.sentence, lines);
+                self.line("linearizable", vec!["linearizable".into()], String::new());
+            }
+        }
+    }
+
+    fn transfer_total(&mut self) {
+        match transfer::check(&self.outcome.asked) {
+            Ok(reads) => self.line("transfer-total", Vec::new(), counted(reads, "read", "reads")),
+            Err((number, text)) => {
+                self.fail("transfer-total", text, vec![self.outcome.asked[number].to_string()]);
+                self.line("transfer-total", vec!["transfer-total".into()], String::new());
             }
         }
     }
@@ -384,19 +419,30 @@ fn leader_changes(scenario: &Scenario, outcome: &Outcome) -> Vec<LeaderChangeRep
 
 fn clients(outcome: &Outcome) -> ClientFigures {
     use crate::check::history::Outcome as Ended;
-    let operations = &outcome.history.operations;
-    let count = |wanted: fn(&Ended) -> bool| operations.iter().filter(|op| wanted(&op.outcome)).count() as u64;
-    let mut took: Vec<Nanos> = operations.iter().filter_map(|op| Some(op.ret()? - op.call)).collect();
-    took.sort_unstable();
-    ClientFigures {
-        requests: operations.len() as u64,
-        ok: count(|ended| matches!(ended, Ended::Ok { .. })),
-        unknown: count(|ended| matches!(ended, Ended::Unknown)),
-        failed: count(|ended| matches!(ended, Ended::Failed)),
-        retried: outcome.retries,
-        slowest_s: took.last().copied().unwrap_or(0) as f64 / 1e9,
-        median_s: took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9,
+    use asked::Ending;
+    let mut figures = ClientFigures { retried: outcome.retries, ..ClientFigures::default() };
+    let mut took: Vec<Nanos> = Vec::new();
+    for operation in &outcome.history.operations {
+        match operation.outcome {
+            Ended::Ok { .. } => figures.ok += 1,
+            Ended::Unknown => figures.unknown += 1,
+            Ended::Failed => figures.failed += 1,
+        }
+        took.extend(operation.ret().map(|ret| ret - operation.call));
     }
+    for asked in &outcome.asked {
+        match asked.ending {
+            Ending::Answered { .. } => figures.ok += 1,
+            Ending::Unknown => figures.unknown += 1,
+            Ending::Refused { .. } | Ending::Failed => figures.failed += 1,
+        }
+        took.extend(asked.ret().map(|ret| ret - asked.call));
+    }
+    took.sort_unstable();
+    figures.requests = (outcome.history.operations.len() + outcome.asked.len()) as u64;
+    figures.slowest_s = took.last().copied().unwrap_or(0) as f64 / 1e9;
+    figures.median_s = took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9;
+    figures
 }
 
 fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f64> {
@@ -415,6 +461,9 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::SnapshotsSent => tally.snapshots_sent as f64,
         Observation::SlowestS => report.clients.slowest_s,
         Observation::Events => report.events as f64,
+        Observation::LeasesGranted => outcome.leases.granted as f64,
+        Observation::LeasesExpired => outcome.leases.expired as f64,
+        Observation::LeasesLeft => outcome.leases.left as f64,
         of_databases => figures::observe(*of_databases, tally).expect("invariant: the rest is of databases"),
     };
     Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()

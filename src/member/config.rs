@@ -139,7 +139,12 @@ impl Config {
     /// The leases' part.
     pub fn lease(&self) -> lease::Config {
         let ttl_min = lease::ttl_min(self.election_timeout());
-        lease::Config { ttl_min, revoke_rate: self.lease_revoke_rate, checkpoint_interval: self.lease_checkpoint }
+        lease::Config {
+            ttl_min,
+            revoke_rate: self.lease_revoke_rate,
+            checkpoint_interval: self.lease_checkpoint,
+            bugs: self.bugs,
+        }
     }
 
     /// The shortest wait of a follower for its leader.

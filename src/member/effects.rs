@@ -201,4 +201,14 @@ pub enum TraceEvent {
         /// It was raised.
         raised: bool,
     },
+    /// This member counts leases down from now on: as the leader of this term.
+    LeasesPromoted {
+        /// The term.
+        term: u64,
+    },
+    /// A lease was renewed for a client, which hears of it.
+    LeaseRenewed {
+        /// The lease.
+        lease: i64,
+    },
 }

@@ -96,6 +96,12 @@ impl<'l> Replay<'l> {
     pub fn state(&self) -> &State {
         &self.state
     }
+
+    /// Asks the model, as it now is, what changes nothing.
+    pub fn ask(&mut self, request: &Request) -> Answer {
+        assert!(request.is_read(), "invariant: what changes something is in the log");
+        self.state.execute(request).0
+    }
 }
 
 impl<'l> Iterator for Replay<'l> {

@@ -60,6 +60,8 @@ pub struct Cluster {
     pub auto_compaction: Option<AutoCompaction>,
     /// Append messages that may be under way to one follower (etcd: 512).
     pub max_inflight: u32,
+    /// How often the leader has what is left of long leases written down, in nanoseconds; `None`: never (etcd's default).
+    pub lease_checkpoint: Option<u64>,
     /// Bugs switched on from the start.
     pub bugs: Vec<BugSwitch>,
 }
@@ -91,6 +93,7 @@ impl Default for Cluster {
             initial_corrupt_check: false,
             auto_compaction: None,
             max_inflight: 512,
+            lease_checkpoint: None,
             bugs: Vec::new(),
         }
     }

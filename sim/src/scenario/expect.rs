@@ -50,6 +50,8 @@ pub const CHECKS: &[&str] = &[
     "compaction-hash",
     "backend-check",
     "member-stopped",
+    "lease",
+    "transfer-total",
     "liveness",
     "panic",
 ];
@@ -81,6 +83,12 @@ vocabulary! {
         SlowestS = "slowest_s",
         /// Events of the world.
         Events = "events",
+        /// Leases that were granted.
+        LeasesGranted = "leases_granted",
+        /// Leases that ended because their time was over.
+        LeasesExpired = "leases_expired",
+        /// Leases that are there at the end.
+        LeasesLeft = "leases_left",
         /// The largest database file at the end, in MiB.
         DbSizeMib = "db_size_mib",
         /// The largest that a database file ever was, in MiB.

@@ -83,7 +83,7 @@ pub use report::{PlotKind, ReportSettings};
 pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
-pub use workload::{Endpoints, Mix, Workload, WorkloadKind};
+pub use workload::{Endpoints, Guard, Mix, Workload, WorkloadKind};
 
 pub(crate) use vocabulary::vocabulary;
 

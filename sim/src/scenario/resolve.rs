@@ -90,6 +90,10 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         corrupt_check: shape.corrupt_check.as_ref().map(|_| positive_time(&shape.corrupt_check, 1)).transpose()?,
         initial_corrupt_check: shape.initial_corrupt_check.as_ref().is_some_and(|on| *on.get()),
         auto_compaction: auto_compaction(shape)?,
+        lease_checkpoint: match &shape.lease_checkpoint {
+            None => defaults.lease_checkpoint,
+            some => Some(positive_time(some, 1)?),
+        },
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
         bugs: Vec::new(),
     };
@@ -144,6 +148,9 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         value_bytes: shape.value_bytes.as_ref().map_or(Ok(defaults.value_bytes), value_bytes)?,
         mix: shape.mix.as_ref().map_or(Ok(defaults.mix), mix)?,
         timeout: positive_time(&shape.timeout, defaults.timeout)?,
+        ttl: positive_time(&shape.ttl, defaults.ttl)?,
+        keep_alive: shape.keep_alive.as_ref().map_or(defaults.keep_alive, |keep_alive| *keep_alive.get()),
+        guard: shape.guard.as_ref().map_or(defaults.guard, |guard| *guard.get()),
         endpoints,
         start,
         stop: shape.stop.as_ref().map(|stop| stop.get().0),
@@ -302,6 +309,7 @@ fn check(shape: &CheckShape) -> Check {
         backend_check: on(&shape.backend_check, defaults.backend_check),
         member_stopped: on(&shape.member_stopped, defaults.member_stopped),
         raft: on(&shape.raft, defaults.raft),
+        lease: on(&shape.lease, defaults.lease),
         liveness: on(&shape.liveness, defaults.liveness),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),
         budget_mib: shape.budget_mib.as_ref().map_or(defaults.budget_mib, |mib| mib.get().to()),
@@ -340,6 +348,9 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::SnapshotMaxMs => &shape.snapshot_max_ms,
             Observation::StartMaxMs => &shape.start_max_ms,
             Observation::OperationsFailed => &shape.operations_failed,
+            Observation::LeasesGranted => &shape.leases_granted,
+            Observation::LeasesExpired => &shape.leases_expired,
+            Observation::LeasesLeft => &shape.leases_left,
             Observation::AlarmsRaised => &shape.alarms_raised,
             Observation::AlarmsEnd => &shape.alarms_end,
         };

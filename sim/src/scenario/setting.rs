@@ -145,6 +145,8 @@ pub struct Check {
     pub member_stopped: bool,
     /// Raft's invariants hold after every step.
     pub raft: bool,
+    /// No lease ends before its time is over, by the clock of the leader that counts, and each in the end.
+    pub lease: bool,
     /// After healing there is a leader, and a write through every member.
     pub liveness: bool,
     /// Steps that a search may take before it gives up undecided.
@@ -165,6 +167,7 @@ impl Default for Check {
             backend_check: true,
             member_stopped: true,
             raft: true,
+            lease: true,
             liveness: true,
             budget_steps: 20_000_000,
             budget_mib: 512,

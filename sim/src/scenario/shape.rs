@@ -4,8 +4,8 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    Comparison, DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, InFlight, MessageKind, Observation,
-    PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
+    Comparison, DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, Guard, InFlight, MessageKind,
+    Observation, PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     fault::{Event, OperationKind},
@@ -113,6 +113,8 @@ pub(super) struct ClusterShape {
     pub(super) auto_compaction_revisions: Key<Number>,
     /// Append messages that may be under way to one follower (default 512).
     pub(super) max_inflight: Key<Whole<1, 1_000_000>>,
+    /// How often the leader has what is left of long leases written down (default: never).
+    pub(super) lease_checkpoint: Key<Time>,
     /// Bugs that are switched on: "name", or "name@n2" in one member.
     pub(super) bugs: Option<Vec<At<BugText>>>,
 }
@@ -134,6 +136,12 @@ pub(super) struct WorkloadShape {
     pub(super) mix: Key<MixShape>,
     /// When a client gives a request up (default 5 s).
     pub(super) timeout: Key<Time>,
+    /// How long the leases that they ask for live (workload leases; default 5 s).
+    pub(super) ttl: Key<Time>,
+    /// Whether they keep their leases alive for a while (workload leases; default true).
+    pub(super) keep_alive: Key<bool>,
+    /// What their transactions compare (workload transfer; default mod-revisions).
+    pub(super) guard: Key<Guard>,
     /// Which members they talk to (default all).
     pub(super) endpoints: Key<Endpoints>,
     /// When they begin (default 0).
@@ -371,6 +379,8 @@ pub(super) struct CheckShape {
     pub(super) member_stopped: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
+    /// No lease ends before its time is over, and each in the end.
+    pub(super) lease: Key<bool>,
     /// After healing there is a leader, and a write through every member.
     pub(super) liveness: Key<bool>,
     /// Steps that a search may take before it gives up undecided (default 20000000).
@@ -443,6 +453,12 @@ pub(super) struct ExpectShape {
     pub(super) start_max_ms: Key<Comparison>,
     /// What operators asked for and were refused.
     pub(super) operations_failed: Key<Comparison>,
+    /// Leases that were granted.
+    pub(super) leases_granted: Key<Comparison>,
+    /// Leases that ended because their time was over.
+    pub(super) leases_expired: Key<Comparison>,
+    /// Leases that are there at the end.
+    pub(super) leases_left: Key<Comparison>,
     /// How often an alarm was raised.
     pub(super) alarms_raised: Key<Comparison>,
     /// Alarms that are raised at the end.

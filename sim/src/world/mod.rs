@@ -26,6 +26,7 @@ pub mod digest;
 pub(crate) mod disk;
 mod faults;
 mod heap;
+mod leases;
 mod net;
 mod node;
 mod observe;
@@ -38,6 +39,7 @@ pub mod record;
 mod requests;
 pub(crate) mod settings;
 pub mod tasks;
+mod transfer;
 mod workload;
 
 pub use client::Client;
@@ -48,6 +50,7 @@ pub use plan::Resolved;
 
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
+use crate::check::lessor::LeaseChecker;
 use crate::check::log::Committed;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
@@ -186,6 +189,7 @@ pub(crate) struct World {
     replay_checker: ReplayChecker,
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
+    lease_checker: LeaseChecker,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
     store_to_compare: bool,
     files_checked: u64,
@@ -267,6 +271,7 @@ impl World {
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
+            lease_checker: LeaseChecker::new(settings::leases(&scenario).ttl_min),
             store_to_compare: false,
             files_checked: 0,
             stops: 0,

@@ -2,6 +2,8 @@
 
 use super::record::{NodeIndex, RecordId, Records};
 use super::{Checkpoint, Resolved, Tally, World};
+use crate::check::asked::Asked;
+use crate::check::lessor::LeaseTally;
 use crate::check::log::Log;
 use crate::check::{Failure, History, serializable::Restart};
 use seedbed::disk::{DiskError, FileName};
@@ -14,12 +16,16 @@ use std::collections::BTreeMap;
 pub struct Outcome {
     /// What clients saw.
     pub history: History,
+    /// Requests of any kind, where some client asks for other things than keys; the history is empty then.
+    pub asked: Vec<Asked>,
     /// The committed entries in order, from index 1, as the first member to apply each did.
     pub committed: Log,
     /// Restarts of members, for the check of serializable reads.
     pub restarts: Vec<Restart>,
     /// Everything that happened, linked by cause.
     pub records: Records,
+    /// Figures of leases.
+    pub leases: LeaseTally,
     /// Leaders, figures.
     pub tally: Tally,
     /// The members by their ids.
@@ -87,7 +93,9 @@ impl World {
         let probes = self.probes.take();
         Outcome {
             history: log.history,
+            asked: log.asked,
             committed: self.committed,
+            leases: self.lease_checker.tally(),
             restarts: self.restarts,
             tally: self.observer.finish(),
             records: self.records,

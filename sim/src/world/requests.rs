@@ -5,7 +5,7 @@ use super::node::HoldKind;
 use super::random::Stream;
 use super::record::{NodeIndex, What};
 use super::tasks::CallError;
-use super::{Event, Phase, Probes, World, workload};
+use super::{Event, Phase, Probes, World, leases, transfer, workload};
 use crate::check::{Failure, history};
 use crate::scenario::{Endpoints, WorkloadKind};
 use bytes::Bytes;
@@ -21,6 +21,7 @@ const WRITES_WITHIN: Nanos = 20 * SECOND;
 impl World {
     pub(super) fn spawn_workloads(&mut self) {
         let scenario = self.scenario.clone();
+        self.log.borrow_mut().asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
         let mut number = 0;
         for workload in &scenario.workloads {
             for place in 0..workload.clients {
@@ -33,6 +34,12 @@ impl World {
                 let (workload, until) = (workload.clone(), scenario.duration);
                 match workload.kind {
                     WorkloadKind::Kv => self.tasks.spawn(workload::kv(client, workload, random, number, until)),
+                    WorkloadKind::Leases => {
+                        self.tasks.spawn(leases::leases(client, workload, random, number, until));
+                    }
+                    WorkloadKind::Transfer => {
+                        self.tasks.spawn(transfer::transfer(client, workload, random, until));
+                    }
                     WorkloadKind::Fill | WorkloadKind::Erase => {
                         self.tasks.spawn(workload::each(client, workload, random, (number, place), until));
                     }
