@@ -51,6 +51,8 @@ pub struct Cluster {
     pub max_request_bytes: u64,
     /// Append messages that may be under way to one follower (etcd: 512).
     pub max_inflight: u32,
+    /// How often watches that want it hear of their progress, in nanoseconds (etcd: 10 min).
+    pub watch_progress_interval: u64,
     /// Bugs switched on from the start.
     pub bugs: Vec<BugSwitch>,
 }
@@ -78,6 +80,7 @@ impl Default for Cluster {
             backend_cache: 8 << 20,
             max_request_bytes: 3 << 19,
             max_inflight: 512,
+            watch_progress_interval: 600 * SECOND,
             bugs: Vec::new(),
         }
     }

@@ -13,6 +13,7 @@ use super::{
         NetworkShape, ReportShape, WorkloadShape,
     },
     units::{Ends, Size, Time, in_seconds},
+    watching,
 };
 use toml::de::{DeTable, DeValue};
 
@@ -86,6 +87,7 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         backend_cache: size_at_least(&shape.backend_cache, 64 << 10, defaults.backend_cache)?,
         max_request_bytes: size_at_least(&shape.max_request_bytes, 1, defaults.max_request_bytes)?,
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
+        watch_progress_interval: positive_time(&shape.watch_progress_interval, defaults.watch_progress_interval)?,
         bugs: Vec::new(),
     };
     cluster.bugs = bug_switches(shape.bugs.as_deref().unwrap_or_default(), &cluster)?;
@@ -131,6 +133,7 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         endpoints,
         start,
         stop: shape.stop.as_ref().map(|stop| stop.get().0),
+        watching: shape.watch.as_ref().map_or(Ok(defaults.watching), watching::resolve)?,
     })
 }
 
@@ -286,6 +289,7 @@ fn check(shape: &CheckShape) -> Check {
         member_stopped: on(&shape.member_stopped, defaults.member_stopped),
         raft: on(&shape.raft, defaults.raft),
         liveness: on(&shape.liveness, defaults.liveness),
+        watch: on(&shape.watch, defaults.watch),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),
         budget_mib: shape.budget_mib.as_ref().map_or(defaults.budget_mib, |mib| mib.get().to()),
     }
@@ -323,6 +327,15 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::SnapshotMaxMs => &shape.snapshot_max_ms,
             Observation::StartMaxMs => &shape.start_max_ms,
             Observation::OperationsFailed => &shape.operations_failed,
+            Observation::WatchEvents => &shape.watch_events,
+            Observation::WatchMissed => &shape.watch_missed,
+            Observation::WatchDuplicates => &shape.watch_duplicates,
+            Observation::WatchLagS => &shape.watch_lag_s,
+            Observation::WatchBroken => &shape.watch_broken,
+            Observation::WatchCompacted => &shape.watch_compacted,
+            Observation::MirrorWrong => &shape.mirror_wrong,
+            Observation::RingTold => &shape.ring_told,
+            Observation::RingLost => &shape.ring_lost,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });

@@ -147,6 +147,8 @@ pub struct Check {
     pub raft: bool,
     /// After healing there is a leader, and a write through every member.
     pub liveness: bool,
+    /// Watches hear what happened: all of it, once, in order.
+    pub watch: bool,
     /// Steps that a search may take before it gives up undecided.
     pub budget_steps: u64,
     /// Memory that a search may take before it gives up undecided, in MiB.
@@ -166,6 +168,7 @@ impl Default for Check {
             member_stopped: true,
             raft: true,
             liveness: true,
+            watch: true,
             budget_steps: 20_000_000,
             budget_mib: 512,
         }

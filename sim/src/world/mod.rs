@@ -26,22 +26,30 @@ pub mod digest;
 pub(crate) mod disk;
 mod faults;
 mod heap;
+mod lines;
+mod mirror;
 mod net;
 mod node;
 mod observe;
 mod operators;
+mod outcome;
 pub mod plan;
 pub(crate) mod process;
 pub mod random;
 pub mod record;
 mod requests;
 pub(crate) mod settings;
+pub mod stream;
 pub mod tasks;
+pub mod watch_client;
+mod watching;
 mod workload;
 
 pub use client::Client;
 pub use digest::{Checkpoint, Perturb};
+pub use mirror::Mirror;
 pub use observe::{LeaderChange, Tally};
+pub use outcome::{KeptFile, Outcome};
 pub use plan::Resolved;
 
 use crate::check::backend::BackendChecker;
@@ -49,11 +57,12 @@ use crate::check::compaction::CompactionChecker;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
-use crate::check::{Failure, History, serializable::Restart};
+use crate::check::{Failure, serializable::Restart};
 use crate::scenario::{Scenario, Tolerance};
 use client::Log;
 use digest::Digest;
 use heap::EventHeap;
+use lines::Line;
 use net::Network;
 use node::Node;
 use observe::Observer;
@@ -61,13 +70,15 @@ use plan::{Planned, Waiting};
 use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
 use seedbed::api::Request;
-use seedbed::disk::{DiskDone, DiskError, DiskOp, FileName};
-use seedbed::member::{Costs, Effects, TraceEvent};
+use seedbed::disk::{DiskDone, DiskOp};
+use seedbed::member::{Costs, Effects, StreamInput, TraceEvent};
+use seedbed::mvcc::watch::StreamId;
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use stream::Told;
 use tasks::{CallResult, Tasks};
 
 /// Something that will happen.
@@ -103,6 +114,14 @@ enum Event {
     LeaderDue,
     /// The run is over at the latest.
     End,
+    /// A client's words on a watch stream arrive.
+    Said { node: NodeIndex, stream: StreamId, said: StreamInput },
+    /// A member's words on a watch stream arrive, or the stream is found to be broken.
+    Told { stream: StreamId, told: Told },
+    /// A member finds out that a client's stream is dead.
+    LineLost { node: NodeIndex, life: u32, stream: StreamId },
+    /// Whoever watches has had time enough to hear everything.
+    Heard,
 }
 
 /// An event, and the record of what scheduled it.
@@ -133,67 +152,6 @@ pub struct Options {
     pub keep_data: bool,
 }
 
-/// What a run leaves.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What clients saw.
-    pub history: History,
-    /// Restarts of members, for the check of serializable reads.
-    pub restarts: Vec<Restart>,
-    /// Everything that happened, linked by cause.
-    pub records: Records,
-    /// Leaders, figures.
-    pub tally: Tally,
-    /// The members by their ids.
-    pub members: BTreeMap<NodeId, NodeIndex>,
-    /// Checks that failed on the way.
-    pub failures: Vec<Failure>,
-    /// A member's panic, if one did.
-    pub panic: Option<String>,
-    /// The event budget of one moment was spent: the harness's fault.
-    pub stuck: Option<String>,
-    /// The fault plan, as it came out.
-    pub plan: Vec<Resolved>,
-    /// The digest.
-    pub digest: u64,
-    /// The digest on the way.
-    pub checkpoints: Vec<Checkpoint>,
-    /// Events of the world.
-    pub events: u64,
-    /// Virtual time at the end, in nanoseconds.
-    pub ended_at: Nanos,
-    /// When the chaos phase ended.
-    pub healed_at: Nanos,
-    /// Proof of life: when the last probe was acknowledged.
-    pub alive_at: Option<Nanos>,
-    /// The members that were asked for it: those that run.
-    pub probed: Vec<NodeIndex>,
-    /// States compared, steps checked, restarts replayed.
-    pub compared: u64,
-    /// Steps after which Raft's invariants were checked.
-    pub raft_steps: u64,
-    /// Restarts whose promises were checked.
-    pub replays: u64,
-    /// Stores compared with what the committed entries make.
-    pub stores_compared: u64,
-    /// Compactions whose hashes were compared with another member's.
-    pub compactions_compared: u64,
-    /// Databases whose pages were checked at the end.
-    pub files_checked: u64,
-    /// Members that stopped by themselves.
-    pub stops: u64,
-    /// What some records cannot say themselves: why a member refused to start, or an operator's wish.
-    pub notes: BTreeMap<RecordId, String>,
-    /// Attempts of clients beyond the first.
-    pub retries: u64,
-    /// With [`Options::keep_data`]: the files of each member, in order of member and path, as its process would read
-    /// them: what is not durable is there too.
-    pub data: Vec<(NodeIndex, Vec<KeptFile>)>,
-}
-
-/// A file of a member's disk: its path below the data directory, and its bytes, or why they cannot be read.
-pub type KeptFile = (FileName, Result<Vec<u8>, DiskError>);
-
 /// How long a run goes on after one of Raft's invariants was broken.
 const AFTER_BROKEN_RAFT: Nanos = 3 * SECOND;
 
@@ -219,6 +177,8 @@ pub(crate) struct World {
     costs: Option<Costs>,
     network: Network,
     client_network: Stream,
+    stream_network: Stream,
+    lines: BTreeMap<StreamId, Line>,
     tasks: Tasks,
     log: Rc<RefCell<Log>>,
     /// Writes that are in some log, by their number there: the operations that they belong to.
@@ -238,6 +198,8 @@ pub(crate) struct World {
     observer: Observer,
     raft_checker: RaftChecker,
     state_checker: StateChecker,
+    /// When each revision was applied first.
+    revisions: Vec<(i64, Nanos)>,
     replay_checker: ReplayChecker,
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
@@ -267,6 +229,8 @@ enum Phase {
     AwaitLeader,
     /// Writes go through every member.
     Probing,
+    /// Nothing more will happen; those who watch hear the rest.
+    Hearing,
     Over,
 }
 
@@ -304,6 +268,8 @@ impl World {
             costs: settings::costs(&scenario),
             network: Network::new(scenario.network.clone(), members, network),
             client_network: Stream::new(seed, "network/clients"),
+            stream_network: Stream::new(seed, "network/streams"),
+            lines: BTreeMap::new(),
             tasks: Tasks::new(),
             log: Rc::default(),
             proposed: BTreeMap::new(),
@@ -318,6 +284,7 @@ impl World {
             observer: Observer::new(members),
             raft_checker: RaftChecker::new(members),
             state_checker: StateChecker::default(),
+            revisions: Vec::new(),
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
@@ -407,6 +374,10 @@ impl World {
             Event::Heal => self.heal(),
             Event::LeaderDue => self.on_leader_due(),
             Event::End => self.on_end(),
+            Event::Said { node, stream, said } => self.on_said(node, stream, said),
+            Event::Told { stream, told } => self.on_told(stream, told),
+            Event::LineLost { node, stream, .. } => self.on_line_lost(node, stream),
+            Event::Heard => self.phase = Phase::Over,
         }
         self.look_for_the_end();
     }
@@ -417,6 +388,7 @@ impl World {
             Event::Deadline(node) => self.deadline_is_void(*node),
             Event::Disk { node, life, .. }
             | Event::PowerCut { node, life, .. }
+            | Event::LineLost { node, life, .. }
             | Event::SnapshotSent { node, life, .. } => {
                 let node = &self.nodes[*node as usize];
                 node.life != *life || !node.is_up()
@@ -451,47 +423,6 @@ impl World {
                 self.push(self.now + AFTER_BROKEN_RAFT, Event::End);
             }
             self.failures.push(failure);
-        }
-    }
-
-    fn outcome(mut self, stuck: Option<String>) -> Outcome {
-        self.check_files();
-        for node in &self.nodes {
-            let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
-            self.digest.fold(&(node.index, end));
-        }
-        let digest = self.digest.value();
-        let kept = self.nodes.iter().filter(|_| self.keep_data);
-        let data = kept.map(|node| (node.index, node.kept_files())).collect();
-        let log = std::mem::take(&mut *self.log.borrow_mut());
-        let probes = self.probes.take();
-        Outcome {
-            history: log.history,
-            restarts: self.restarts,
-            tally: self.observer.finish(),
-            records: self.records,
-            members: self.by_id,
-            failures: self.failures,
-            panic: self.panic,
-            stuck,
-            plan: self.resolved,
-            digest,
-            checkpoints: self.digest.into_checkpoints(),
-            events: self.events,
-            ended_at: self.now,
-            healed_at: self.healed_at,
-            alive_at: probes.done_at,
-            probed: probes.asked,
-            compared: self.state_checker.compared(),
-            raft_steps: self.raft_checker.steps(),
-            replays: self.replay_checker.crashes(),
-            stores_compared: self.backend_checker.compared(),
-            compactions_compared: self.compaction_checker.compared(),
-            files_checked: self.files_checked,
-            stops: self.stops,
-            notes: self.notes,
-            retries: log.retries,
-            data,
         }
     }
 }

@@ -185,6 +185,9 @@ impl World {
             Ok(false) => {}
             Ok(true) => {
                 self.observer.tally.applied += 1;
+                if self.revisions.last().is_none_or(|last| last.0 < revision) {
+                    self.revisions.push((revision, self.now));
+                }
                 // A delete that found nothing, or a compare that failed, has no place in the order of revisions.
                 if let Some(operation) = self.proposed.remove(&request)
                     && self.state_checker.made_revision(index)
@@ -253,7 +256,7 @@ impl World {
 
     /// Called after every event of the last phase.
     pub(super) fn look_for_the_end(&mut self) {
-        if self.phase == Phase::Probing {
+        if matches!(self.phase, Phase::Probing | Phase::Hearing) {
             self.maybe_end();
         }
     }

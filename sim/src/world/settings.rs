@@ -139,6 +139,7 @@ impl World {
             restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
             max_inflight: cluster.max_inflight as usize,
+            watch_progress_interval: cluster.watch_progress_interval,
             seed: stream_seed(self.seed, &stream),
             bugs: this.bugs,
             costs: self.costs,
