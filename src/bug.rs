@@ -58,6 +58,14 @@ pub enum Bug {
     ProgressOvertakes,
     /// After a snapshot watchers count as synced and no key finds them (etcd #8411, #9281).
     RestoreForgetsWatchers,
+    /// An entry that fails leaves the consistent index where it was, below the next snapshot's index (etcd #13937).
+    FailedApplyNoCi,
+    /// Members that owe no answer apply a transaction without its ranges, and so without their errors (etcd #18667).
+    TxnStripsRanges,
+    /// A transaction that breaks off in the middle is ended, and so published, before the member stops (etcd #18799).
+    PartialTxnOnPanic,
+    /// A read is asked again by its old number, and late answers to the old one confirm the new one (etcd #20418).
+    ReadindexCtxReplay,
     /// Compaction removes a tombstone at the very revision up to which it goes; a watch may start there (etcd #18089).
     CompactDropsTombstone,
     /// Restoring the index passes over a tombstone whose earlier revisions are gone; a resumed compaction then removes
@@ -88,7 +96,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 26] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -104,6 +112,10 @@ impl Bug {
         Bug::ChunkRestoreClobbers,
         Bug::InterruptedCompactHash,
         Bug::DefragReusesTmp,
+        Bug::FailedApplyNoCi,
+        Bug::TxnStripsRanges,
+        Bug::PartialTxnOnPanic,
+        Bug::ReadindexCtxReplay,
         Bug::MinrevStaleOnSuccess,
         Bug::FutureWatchLowered,
         Bug::SkipCompactedWhenFull,
@@ -339,6 +351,46 @@ impl Bug {
                 summary: "restoring the index passes over a delete that stands alone, and a resumed compaction removes it",
                 scenario: "scenarios/watch/crash-between-deletes.toml",
                 check: "watch-resumable",
+                seeds_to_find: 1,
+            },
+            Bug::FailedApplyNoCi => BugInfo {
+                name: "failed-apply-no-ci",
+                issue: "etcd #13937, #14382",
+                versions: "3.5.3, 3.5.4",
+                class: "restart",
+                summary: "an entry that fails leaves the consistent index behind, below the index of the next snapshot",
+                scenario: "scenarios/inconsistency/failed-apply-no-ci.toml",
+                check: "wal-replay",
+                seeds_to_find: 1,
+            },
+            Bug::TxnStripsRanges => BugInfo {
+                name: "txn-strips-ranges",
+                issue: "etcd #18667",
+                versions: "2016 to 3.6.14",
+                class: "inconsistency",
+                summary: "members that owe no answer apply a transaction without its ranges, whose errors make it fail",
+                scenario: "scenarios/inconsistency/txn-strips-ranges.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::PartialTxnOnPanic => BugInfo {
+                name: "partial-txn-on-panic",
+                issue: "etcd #18799",
+                versions: "< 3.5.17",
+                class: "inconsistency",
+                summary: "a transaction that breaks off in the middle is published before the member stops",
+                scenario: "scenarios/inconsistency/partial-txn-on-panic.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::ReadindexCtxReplay => BugInfo {
+                name: "readindex-ctx-replay",
+                issue: "etcd #20418",
+                versions: "< 3.6.9, < 3.5.28, < 3.4.42",
+                class: "stale read",
+                summary: "late answers to a read that was asked twice confirm every read that waits at a deposed leader",
+                scenario: "scenarios/bugs/readindex-ctx-replay.toml",
+                check: "linearizable",
                 seeds_to_find: 1,
             },
         }

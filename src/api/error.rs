@@ -66,6 +66,13 @@ pub enum Error {
     /// The member has stopped.
     #[error("etcdserver: server stopped")]
     Stopped,
+    /// The database has reached its quota, or the alarm that says so is raised. The request may have taken effect: the
+    /// one that is the first not to fit is applied all the same.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// The alarm is raised that members' data differs.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
 }
 
 /// gRPC's status codes, as far as [`Error`] uses them.
@@ -85,6 +92,8 @@ pub enum Code {
     OutOfRange,
     /// 14
     Unavailable,
+    /// 15
+    DataLoss,
 }
 
 impl Error {
@@ -98,7 +107,8 @@ impl Error {
             | Error::TooManyOps
             | Error::DuplicateKey
             | Error::RequestTooLarge => Code::InvalidArgument,
-            Error::TooManyRequests => Code::ResourceExhausted,
+            Error::TooManyRequests | Error::NoSpace => Code::ResourceExhausted,
+            Error::Corrupt => Code::DataLoss,
             Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
             Error::LeaseNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,
@@ -111,6 +121,6 @@ impl Error {
 
     /// Whether a write that ended so certainly has not taken effect and never will.
     pub fn certainly_not_executed(&self) -> bool {
-        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped)
+        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped | Error::NoSpace)
     }
 }

@@ -10,10 +10,11 @@ pub use error::{Code, Error};
 pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, TxnRequest, TxnResponse,
+    AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    HashKvRequest, HashKvResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, StatusResponse, TxnRequest,
+    TxnResponse,
 };
 use crate::raft::NodeId;
 
@@ -48,6 +49,12 @@ pub enum Request {
     Defragment,
     /// Hand leadership to this member.
     MoveLeader(NodeId),
+    /// Raise an alarm, take one back, or ask for them.
+    Alarm(AlarmRequest),
+    /// How is this member?
+    Status,
+    /// Hash this member's keys at a revision.
+    HashKv(HashKvRequest),
 }
 
 /// What a request brought.
@@ -79,4 +86,10 @@ pub enum Response {
     MoveLeader,
     /// Of an entry that nobody asked for.
     Nothing,
+    /// To [`Request::Alarm`].
+    Alarm(AlarmResponse),
+    /// To [`Request::Status`].
+    Status(StatusResponse),
+    /// To [`Request::HashKv`].
+    HashKv(HashKvResponse),
 }

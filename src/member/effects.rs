@@ -6,7 +6,7 @@ use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
 use crate::mvcc::watch::StreamId;
-use crate::pb::etcdserverpb::WatchResponse;
+use crate::pb::etcdserverpb::{AlarmType, WatchResponse};
 use crate::raft::{Message, NodeId, RaftEvent};
 use crate::time::Nanos;
 
@@ -181,5 +181,16 @@ pub enum TraceEvent {
     WalRepaired {
         /// Bytes dropped.
         bytes: u64,
+    },
+    /// An entry raised an alarm, or took it back.
+    Alarm {
+        /// The entry's index.
+        index: u64,
+        /// Whose.
+        member: NodeId,
+        /// Which.
+        alarm: AlarmType,
+        /// It was raised.
+        raised: bool,
     },
 }

@@ -132,6 +132,7 @@ impl Member {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
         let old = std::mem::replace(&mut self.state, restoring.finish()).store;
         self.watch_loop.watchers.restored(self.state.store.revision());
+        self.serve_anew(fx);
         if self.copying() {
             self.finish_copy_of(old, now, fx);
         }

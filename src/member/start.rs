@@ -9,11 +9,14 @@
 //! leader without a committed entry. The errors say what is missing and what an operator can do.
 
 use super::apply_loop::ApplyLoop;
+use super::auto_compactor::AutoCompactor;
 use super::committer::Committer;
 use super::compactor::Compactor;
 use super::defragger::Defragger;
+use super::hasher::Hasher;
 use super::installer::Installer;
 use super::lease_loop::LeaseLoop;
+use super::quota::Quota;
 use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
 use super::sender::Sender;
@@ -123,6 +126,9 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             lease_loop: LeaseLoop::default(),
+            auto_compactor: AutoCompactor::new(now.mono),
+            quota: Quota::default(),
+            hasher: Hasher::default(),
             watch_loop: WatchLoop::new(&config, state.store.revision()),
             snapshotter: Snapshotter::new(snapshot),
             committer: Committer::new(state.store.applied()),

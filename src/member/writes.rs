@@ -4,6 +4,7 @@
 //! another member, Raft forwards it. The answer comes from the apply loop. What is not applied in time is answered with
 //! a timeout, and may still take effect.
 
+use super::quota::cost_of;
 use super::{Config, Effects, Member, TraceEvent};
 use crate::api::{Error, Request, RequestId, Response, validate};
 use crate::apply;
@@ -49,6 +50,11 @@ impl Writes {
         self.next_number - 1
     }
 
+    /// Whether a client waits for this number.
+    pub(super) fn waits(&self, number: u64) -> bool {
+        self.pending.contains_key(&number)
+    }
+
     /// The client that waits for this number, if it still does.
     pub(super) fn applied(&mut self, number: u64) -> Option<RequestId> {
         self.pending.remove(&number)
@@ -78,6 +84,10 @@ impl Member {
     pub(super) fn on_write(&mut self, now: Now, id: RequestId, mut request: Request, fx: &mut Effects) {
         if let Err(error) = self.admit(&request) {
             fx.replies.push((id, Err(error)));
+            return;
+        }
+        if !self.has_room(self.database_size(), cost_of(&request)) {
+            self.refuse_for_space(now, Some(id), fx);
             return;
         }
         let number = self.writes.take_number();

@@ -25,7 +25,7 @@
 //! - [`mod@watch`]: what a watcher is promised, given what truly happened.
 //! - [`lease`] and [`lock`]: not too early, not never; one holder, and no write of a former one.
 //!
-//! They are functions over records. The world's clients do not record watches, leases and locks yet.
+//! They are functions over records. The world's clients record their watches; leases and locks not yet.
 //!
 //! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).

@@ -124,6 +124,10 @@ vocabulary! {
         StartMaxMs = "start_max_ms",
         /// What operators asked for and were refused.
         OperationsFailed = "operations_failed",
+        /// How often an alarm was raised.
+        AlarmsRaised = "alarms_raised",
+        /// Alarms that are raised at the end.
+        AlarmsEnd = "alarms_end",
         /// Events that came on watches.
         WatchEvents = "watch_events",
         /// Events that a client wanted and never heard of.

@@ -7,8 +7,10 @@ use super::record::{Held, NodeIndex, RecordId, What};
 use super::{Phase, World};
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
+use seedbed::pb::etcdserverpb::AlarmType;
 use seedbed::raft::{NodeId, RaftEvent};
 use seedbed::time::Nanos;
+use std::collections::BTreeSet;
 
 /// A change of leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,10 @@ pub struct Tally {
     pub operations_failed: u64,
     /// Each member's database.
     pub databases: Vec<DbTally>,
+    /// How often an alarm was raised.
+    pub alarms_raised: u64,
+    /// The alarms that are raised: kind and member.
+    pub alarms: BTreeSet<(AlarmType, NodeId)>,
 }
 
 /// See the module.
@@ -59,6 +65,8 @@ pub(super) struct Observer {
     heard: Vec<Nanos>,
     /// For each member, when its process last went away.
     gone: Vec<Nanos>,
+    /// The last entry that changed an alarm.
+    alarm_index: u64,
     /// For each member, the snapshot that is on its way to it: index, and when it was first sent.
     awaited: Vec<(u64, Nanos)>,
 }
@@ -71,6 +79,7 @@ impl Observer {
             leader: None,
             heard: vec![0; members],
             gone: vec![0; members],
+            alarm_index: 0,
             awaited: vec![(0, 0); members],
         }
     }
@@ -94,6 +103,21 @@ impl Observer {
 
     pub(super) fn operation_failed(&mut self) {
         self.tally.operations_failed += 1;
+    }
+
+    /// An entry raised an alarm or took it back. `false`: another member has applied it before.
+    fn alarm(&mut self, index: u64, alarm: (AlarmType, NodeId), raised: bool) -> bool {
+        let is_news = index > self.alarm_index;
+        if is_news {
+            self.alarm_index = index;
+            self.tally.alarms_raised += u64::from(raised);
+            if raised {
+                self.tally.alarms.insert(alarm)
+            } else {
+                self.tally.alarms.remove(&alarm)
+            };
+        }
+        is_news
     }
 
     /// A restarted member loaded its store, which cost it so much CPU.
@@ -168,6 +192,12 @@ impl World {
             }
             TraceEvent::Applied { index: applied, request, revision, hash, .. } => {
                 self.on_applied(index, applied, request, revision, hash);
+            }
+            TraceEvent::Alarm { index: applied, member, alarm, raised } => {
+                if self.observer.alarm(applied, (alarm, member), raised) {
+                    let node = self.index_of(member);
+                    self.note_aside(self.current, What::Alarm { node, alarm, raised });
+                }
             }
             TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
                 let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());

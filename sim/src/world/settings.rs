@@ -138,6 +138,8 @@ impl World {
             compaction_pause: cluster.compaction_pause,
             restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
+            quota: Some(cluster.quota),
+            auto_compaction: cluster.auto_compaction,
             max_inflight: cluster.max_inflight as usize,
             watch_progress_interval: cluster.watch_progress_interval,
             seed: stream_seed(self.seed, &stream),
