@@ -60,8 +60,8 @@ impl Watched {
                 Content::Canceled { compact_revision: 1.., .. } => self.compacted += 1,
                 Content::Events(events) => {
                     let oldest = events.first().and_then(|event| event.kv.as_ref()).map_or(0, |kv| kv.mod_revision);
-                    let at = outcome.revisions.partition_point(|(revision, _)| *revision < oldest);
-                    let made_at = outcome.revisions.get(at).map_or(response.at, |(_, at)| *at);
+                    let at = outcome.committed.partition_point(|committed| committed.revision < oldest);
+                    let made_at = outcome.committed.get(at).map_or(response.at, |committed| committed.at);
                     // A watch from the past is not late with what was there before it.
                     let asked_at = record.responses.first().map_or(made_at, |created| created.at);
                     self.lag = self.lag.max(response.at.saturating_sub(made_at.max(asked_at)));
@@ -158,6 +158,7 @@ fn mirror_wrong(outcome: &Outcome) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::log::Committed;
     use crate::check::model::{Detail, Event};
     use crate::check::watch::{Response, Truth};
     use crate::run;
@@ -165,6 +166,7 @@ mod tests {
     use crate::world::Options;
     use seedbed::pb::etcdserverpb::WatchCreateRequest;
     use seedbed::pb::mvccpb::{self, KeyValue};
+    use seedbed::raft::{Entry, EntryKind};
 
     fn kv(revision: i64) -> KeyValue {
         KeyValue { key: "k1".into(), mod_revision: revision, value: "v".into(), ..KeyValue::default() }
@@ -187,7 +189,11 @@ mod tests {
         let mut outcome = run::run(&scenario, 1, Options::default()).expect("the harness holds").outcome;
         let event = |revision| Event { revision, key: "k1".into(), kv: Some(kv(revision)), prev: None };
         outcome.truth = Truth { events: (2..=6).map(event).collect(), compacted: 0, prev_missing_to: 0 };
-        outcome.revisions = (2..=6).map(|revision| (revision, (revision as u64 - 2) * 1_000_000_000)).collect();
+        let data = bytes::Bytes::new();
+        let entry = |revision| Entry { kind: EntryKind::Normal, term: 2, index: revision as u64, data: data.clone() };
+        let at = |revision| (revision as u64 - 2) * 1_000_000_000;
+        let committed = |revision| Committed { entry: entry(revision), at: at(revision), revision, operation: None };
+        outcome.committed = (2..=6).map(committed).collect();
         outcome.subscriptions = vec![0; watches.len()];
         outcome.wanted_from = wanted_from.into_iter().map(|from| (0, from)).collect();
         outcome.heard_to = 6;

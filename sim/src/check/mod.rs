@@ -27,6 +27,8 @@
 //!
 //! They are functions over records. The world's clients record their watches; leases and locks not yet.
 //!
+//! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it.
+//!
 //! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).
 //!
@@ -40,6 +42,7 @@ pub mod history;
 pub mod lease;
 pub mod linearizable;
 pub mod lock;
+pub mod log;
 pub mod model;
 pub mod raft;
 pub mod replay;

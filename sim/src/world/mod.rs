@@ -54,6 +54,7 @@ pub use plan::Resolved;
 
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
+use crate::check::log::Committed;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
@@ -181,6 +182,7 @@ pub(crate) struct World {
     lines: BTreeMap<StreamId, Line>,
     tasks: Tasks,
     log: Rc<RefCell<Log>>,
+    committed: Vec<Committed>,
     /// Writes that are in some log, by their number there: the operations that they belong to.
     proposed: BTreeMap<u64, u32>,
     plan: Vec<Planned>,
@@ -198,8 +200,6 @@ pub(crate) struct World {
     observer: Observer,
     raft_checker: RaftChecker,
     state_checker: StateChecker,
-    /// When each revision was applied first.
-    revisions: Vec<(i64, Nanos)>,
     replay_checker: ReplayChecker,
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
@@ -272,6 +272,7 @@ impl World {
             lines: BTreeMap::new(),
             tasks: Tasks::new(),
             log: Rc::default(),
+            committed: Vec::new(),
             proposed: BTreeMap::new(),
             fault_streams: (0..sources).map(|i| Stream::new(seed, &format!("faults/{i}/targets"))).collect(),
             waiting: Vec::new(),
@@ -284,7 +285,6 @@ impl World {
             observer: Observer::new(members),
             raft_checker: RaftChecker::new(members),
             state_checker: StateChecker::default(),
-            revisions: Vec::new(),
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
@@ -332,7 +332,7 @@ impl World {
             self.now = at;
             self.happen(cause, event);
         }
-        self.outcome(stuck)
+        self.into_outcome(stuck)
     }
 
     fn happen(&mut self, cause: RecordId, event: Event) {

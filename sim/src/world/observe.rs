@@ -209,15 +209,12 @@ impl World {
     }
 
     fn on_applied(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64, hash: Option<u64>) {
-        self.remember_entry(member, index);
+        self.remember_entry(member, index, request, revision);
         self.sample(member, false);
         match self.state_checker.on_applied(usize::from(member), index, hash, revision) {
             Ok(false) => {}
             Ok(true) => {
                 self.observer.tally.applied += 1;
-                if self.revisions.last().is_none_or(|last| last.0 < revision) {
-                    self.revisions.push((revision, self.now));
-                }
                 // A delete that found nothing, or a compare that failed, has no place in the order of revisions.
                 if let Some(operation) = self.proposed.remove(&request)
                     && self.state_checker.made_revision(index)

@@ -1,11 +1,8 @@
-//! What a run leaves, for those who judge and tell it.
+//! What a run leaves behind.
 
-use super::World;
-use super::digest::Checkpoint;
-use super::mirror::Mirror;
-use super::observe::Tally;
-use super::plan::Resolved;
 use super::record::{NodeIndex, RecordId, Records};
+use super::{Checkpoint, Mirror, Resolved, Tally, World};
+use crate::check::log::Log;
 use crate::check::watch::{Truth, WatchRecord};
 use crate::check::{Failure, History, serializable::Restart};
 use seedbed::disk::{DiskError, FileName};
@@ -18,6 +15,8 @@ use std::collections::BTreeMap;
 pub struct Outcome {
     /// What clients saw.
     pub history: History,
+    /// The committed entries in order, from index 1, as the first member to apply each did.
+    pub committed: Log,
     /// What came on clients' watches.
     pub watches: Vec<WatchRecord>,
     /// The subscription that each watch is a part of: a watch that was resumed continues one.
@@ -34,8 +33,6 @@ pub struct Outcome {
     pub ring_lost: u64,
     /// What the committed entries changed, if anybody watched.
     pub truth: Truth,
-    /// When each revision was applied first, in order.
-    pub revisions: Vec<(i64, Nanos)>,
     /// Restarts of members, for the check of serializable reads.
     pub restarts: Vec<Restart>,
     /// Everything that happened, linked by cause.
@@ -93,8 +90,8 @@ pub struct Outcome {
 pub type KeptFile = (FileName, Result<Vec<u8>, DiskError>);
 
 impl World {
-    /// Ends the world.
-    pub(super) fn outcome(mut self, stuck: Option<String>) -> Outcome {
+    /// Ends the run; `stuck` says that it cannot go on.
+    pub(super) fn into_outcome(mut self, stuck: Option<String>) -> Outcome {
         self.check_files();
         for node in &self.nodes {
             let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
@@ -106,14 +103,11 @@ impl World {
         let mut log = std::mem::take(&mut *self.log.borrow_mut());
         let heard_to = self.tasks.shared().closing.unwrap_or(0);
         log.close(heard_to);
+        let truth = if log.watches.is_empty() { Truth::default() } else { Truth::of_log(&self.committed) };
         let probes = self.probes.take();
         Outcome {
             history: log.history,
-            truth: if log.watches.is_empty() {
-                Truth::default()
-            } else {
-                Truth::of_entries(self.backend_checker.entries())
-            },
+            committed: self.committed,
             watches: log.watches,
             subscriptions: log.subscriptions,
             wanted_from: log.wanted_from,
@@ -121,7 +115,7 @@ impl World {
             mirrors: log.mirrors,
             ring_told: log.ring_told,
             ring_lost: log.ring_lost,
-            revisions: self.revisions,
+            truth,
             restarts: self.restarts,
             tally: self.observer.finish(),
             records: self.records,
