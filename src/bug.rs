@@ -76,6 +76,11 @@ pub enum Bug {
     NegativeLeaseLost,
     /// Grants and revokes are committed without the consistent index (etcd #11935).
     LeaseCiUnsaved,
+    /// Compaction removes a tombstone at the very revision up to which it goes; a watch may start there (etcd #18089).
+    CompactDropsTombstone,
+    /// Restoring the index passes over a tombstone whose earlier revisions are gone; a resumed compaction then removes
+    /// it (etcd #19179).
+    LoneTombstoneLost,
 }
 
 /// A row of the catalogue.
@@ -101,7 +106,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 30] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -122,10 +127,16 @@ impl Bug {
         Bug::PartialTxnOnPanic,
         Bug::ReadindexCtxReplay,
         Bug::StaleLeaderRevokes,
-        Bug::PromoteBeforeCatchup,
         Bug::CheckpointVolatile,
         Bug::NegativeLeaseLost,
         Bug::LeaseCiUnsaved,
+        Bug::MinrevStaleOnSuccess,
+        Bug::FutureWatchLowered,
+        Bug::SkipCompactedWhenFull,
+        Bug::ProgressOvertakes,
+        Bug::RestoreForgetsWatchers,
+        Bug::CompactDropsTombstone,
+        Bug::LoneTombstoneLost,
     ];
 
     /// The bug of that name.
@@ -292,7 +303,9 @@ impl Bug {
                 versions: "< 3.5.8, < 3.4.25",
                 class: "watch",
                 summary: "a watcher's revision moves only when sending fails, so a snapshot replays what it was told",
-                ..UNSHOWN
+                scenario: "scenarios/watch/snapshot-to-a-watching-member.toml",
+                check: "watch-ordered",
+                seeds_to_find: 1,
             },
             Bug::FutureWatchLowered => BugInfo {
                 name: "future-watch-lowered",
@@ -300,7 +313,9 @@ impl Bug {
                 versions: "< 3.6.2, < 3.5.22, < 3.4.38",
                 class: "watch",
                 summary: "catching up after a snapshot lowers the start of a watcher that begins in the future",
-                ..UNSHOWN
+                scenario: "scenarios/watch/watch-in-the-future.toml",
+                check: "watch-resumable",
+                seeds_to_find: 1,
             },
             Bug::SkipCompactedWhenFull => BugInfo {
                 name: "skip-compacted-when-full",
@@ -308,7 +323,9 @@ impl Bug {
                 versions: "< 3.5.13, < 3.4.31",
                 class: "watch",
                 summary: "a watcher whose notice of compaction finds a full buffer goes on as if it had missed nothing",
-                ..UNSHOWN
+                scenario: "scenarios/watch/compaction-under-a-slow-watcher.toml",
+                check: "watch-reliable",
+                seeds_to_find: 1,
             },
             Bug::ProgressOvertakes => BugInfo {
                 name: "progress-overtakes",
@@ -316,7 +333,9 @@ impl Bug {
                 versions: "< 3.5.8, < 3.4.25",
                 class: "watch",
                 summary: "requested progress is answered with the store's revision, before the events that are queued",
-                ..UNSHOWN
+                scenario: "scenarios/watch/progress-while-catching-up.toml",
+                check: "watch-bookmarkable",
+                seeds_to_find: 1,
             },
             Bug::RestoreForgetsWatchers => BugInfo {
                 name: "restore-forgets-watchers",
@@ -324,7 +343,29 @@ impl Bug {
                 versions: "< 3.1.12, < 3.3.1",
                 class: "watch",
                 summary: "a snapshot leaves watchers marked as synced where no key finds them: they hear nothing more",
-                ..UNSHOWN
+                scenario: "scenarios/watch/snapshot-to-a-watching-member.toml",
+                check: "watch-reliable",
+                seeds_to_find: 1,
+            },
+            Bug::CompactDropsTombstone => BugInfo {
+                name: "compact-drops-tombstone",
+                issue: "etcd #18089",
+                versions: "< 3.5.16, < 3.4.34",
+                class: "watch",
+                summary: "compaction removes a delete at the compacted revision itself, where a watch may start",
+                scenario: "scenarios/watch/delete-at-the-compacted-revision.toml",
+                check: "watch-resumable",
+                seeds_to_find: 1,
+            },
+            Bug::LoneTombstoneLost => BugInfo {
+                name: "lone-tombstone-lost",
+                issue: "etcd #19179",
+                versions: "< 3.5.18, < 3.4.36",
+                class: "watch",
+                summary: "restoring the index passes over a delete that stands alone, and a resumed compaction removes it",
+                scenario: "scenarios/watch/crash-between-deletes.toml",
+                check: "watch-resumable",
+                seeds_to_find: 1,
             },
             Bug::FailedApplyNoCi => BugInfo {
                 name: "failed-apply-no-ci",
@@ -419,10 +460,6 @@ impl Bug {
         }
     }
 }
-
-/// The rest of a row whose bug is built, and shown by the store's own tests, but by no scenario yet: it is not listed.
-const UNSHOWN: BugInfo =
-    BugInfo { name: "", issue: "", versions: "", class: "", summary: "", scenario: "", check: "", seeds_to_find: 0 };
 
 /// The bugs that are switched on in one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! From a run to its verdict: every check, every expectation, the cause of every change of leader.
 
 use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
+use crate::check::watch::{self, Guarantee, WatchRecord};
 use crate::check::{Budget, Violation, asked, by_log, serializable, transfer};
 use crate::explain::{self, Explainer};
 use crate::figures;
@@ -11,10 +12,11 @@ use crate::run::{self, thread_cpu_time};
 use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance, WorkloadKind};
 use crate::story::quoted;
 use crate::story::words::{count, counted};
+use crate::watched::Watched;
 use crate::world::random::Stream;
 use crate::world::{Options, Outcome, digest};
 use seedbed::time::Nanos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A judged run, with what it was judged from.
 #[derive(Debug)]
@@ -200,6 +202,9 @@ impl Checks<'_> {
                 .map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
             self.line("liveness", names, detail);
         }
+        if wanted.watch && !self.outcome.watches.is_empty() {
+            self.watches();
+        }
         if let Some(message) = &self.outcome.panic {
             self.fail("panic", message.clone(), Vec::new());
             self.line("panic", vec!["panic".into()], "a member panicked".into());
@@ -273,6 +278,25 @@ impl Checks<'_> {
                 self.line("serializable", vec!["serializable".into()], String::new());
             }
         }
+    }
+
+    /// Of each watch what it broke first: the rest often follows from that.
+    fn watches(&mut self) {
+        let watches = &self.outcome.watches;
+        let mut broken: BTreeMap<Guarantee, String> = BTreeMap::new();
+        let mut told = BTreeSet::new();
+        for violation in watch::check(watches, &self.outcome.truth) {
+            if told.insert(violation.watch) {
+                broken.entry(violation.guarantee).or_insert_with(|| violation.to_string());
+            }
+        }
+        let names = broken.keys().map(|guarantee| guarantee.check().to_owned()).collect();
+        for (guarantee, text) in broken {
+            self.fail(guarantee.check(), text, Vec::new());
+        }
+        let events: usize = watches.iter().map(WatchRecord::events).sum();
+        let watches = counted(watches.len() as u64, "watch", "watches");
+        self.line("watch", names, format!("{watches}, {}", counted(events as u64, "event", "events")));
     }
 
     fn violated(&mut self, check: &str, violation: &Violation) {
@@ -448,6 +472,7 @@ fn clients(outcome: &Outcome) -> ClientFigures {
 fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f64> {
     let leaderless = report.leader_changes_detail.iter().map(|change| change.leaderless_s);
     let tally = &outcome.tally;
+    let watched = Watched::of(outcome);
     let figure = |observation: &Observation| match observation {
         Observation::LeaderChanges => report.leader_changes as f64,
         Observation::LeaderlessS => leaderless.clone().fold(0.0, f64::max),
@@ -464,7 +489,10 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::LeasesGranted => outcome.leases.granted as f64,
         Observation::LeasesExpired => outcome.leases.expired as f64,
         Observation::LeasesLeft => outcome.leases.left as f64,
-        of_databases => figures::observe(*of_databases, tally).expect("invariant: the rest is of databases"),
+        other => {
+            let of_others = watched.observe(*other).or_else(|| figures::observe(*other, tally));
+            of_others.expect("invariant: the rest is of watches or of databases")
+        }
     };
     Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()
 }
@@ -513,5 +541,50 @@ mod tests {
 
         outcome.stuck = Some("events without end".into());
         assert_eq!(judged(&scenario, &outcome).verdict.exit(), 70);
+    }
+
+    #[test]
+    fn watches_are_judged_and_each_broken_guarantee_fails_by_its_own_name() {
+        let text = "name = \"sound\"\nduration = 3\n[[workload]]\n[[workload]]\nkind = \"watch-all\"\nclients = 2\n";
+        let file = ScenarioFile::parse("sound.toml", text).expect("a scenario");
+        let scenario = file.resolve(None, &mut |_| 0).expect("it resolves");
+        let sound = || outcome(&scenario);
+        let line = |report: &Report| report.checks.iter().find(|check| check.name == "watch").map(|check| check.result);
+        let report = judged(&scenario, &sound());
+        assert_eq!((report.verdict, line(&report)), (Verdict::Passed, Some(CheckResult::Passed)));
+
+        // Each of these takes something from, or adds something to, one watch that heard three lists of events.
+        let spoil = |how: fn(&mut WatchRecord)| {
+            let mut outcome = sound();
+            let long = |watch: &&mut WatchRecord| {
+                let alive = matches!(watch.end, watch::End::Alive { due: 1.. });
+                alive
+                    && watch.request.filters.is_empty()
+                    && watch.events() == watch.responses.iter().filter(is_list).count()
+            };
+            let watch = outcome.watches.iter_mut().filter(long).max_by_key(|watch| watch.events());
+            how(watch.expect("a watch that heard much"));
+            let report = judged(&scenario, &outcome);
+            assert_eq!((report.verdict, line(&report)), (Verdict::Unsafe, Some(CheckResult::Failed)));
+            report.failed_checks
+        };
+        fn is_list(response: &&watch::Response) -> bool {
+            matches!(response.content, watch::Content::Events(_))
+        }
+        fn list(watch: &WatchRecord) -> usize {
+            let lists = watch.responses.iter().enumerate().filter(|(_, response)| is_list(response));
+            lists.map(|(place, _)| place).nth(1).expect("it heard two lists")
+        }
+        assert_eq!(spoil(|watch| drop(watch.responses.remove(list(watch)))), ["watch-reliable"]);
+        let twice = |watch: &mut WatchRecord| watch.responses.insert(list(watch), watch.responses[list(watch)].clone());
+        assert_eq!(spoil(twice), ["watch-unique"]);
+        let tail = |watch: &mut WatchRecord| watch.responses.truncate(list(watch));
+        assert_eq!(spoil(tail), ["watch-tail"]);
+        let late = |watch: &mut WatchRecord| {
+            let revision = watch.responses[list(watch)].revision;
+            let response = watch::Response { at: 0, revision, content: watch::Content::Progress };
+            watch.responses.insert(list(watch), response);
+        };
+        assert_eq!(spoil(late), ["watch-bookmarkable"]);
     }
 }

@@ -26,8 +26,8 @@
 //! - [`lease`] and [`lock`]: not too early, not never; one holder, and no write of a former one.
 //!
 //! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it, [`by_log`] judges
-//! requests of any kind ([`asked`]) by it, and [`lessor`] the lives of leases while the world runs. Watches and locks are
-//! functions over records that no client writes yet.
+//! requests of any kind ([`asked`]) by it, [`mod@watch`] what clients heard on their watches, and [`lessor`] the lives of
+//! leases while the world runs. Locks are judged by records that no client writes yet.
 //!
 //! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).

@@ -62,6 +62,8 @@ pub struct Cluster {
     pub max_inflight: u32,
     /// How often the leader has what is left of long leases written down, in nanoseconds; `None`: never (etcd's default).
     pub lease_checkpoint: Option<u64>,
+    /// How often watches that want it hear of their progress, in nanoseconds (etcd: 10 min).
+    pub watch_progress_interval: u64,
     /// Bugs switched on from the start.
     pub bugs: Vec<BugSwitch>,
 }
@@ -94,6 +96,7 @@ impl Default for Cluster {
             auto_compaction: None,
             max_inflight: 512,
             lease_checkpoint: None,
+            watch_progress_interval: 600 * SECOND,
             bugs: Vec::new(),
         }
     }

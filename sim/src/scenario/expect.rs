@@ -54,6 +54,17 @@ pub const CHECKS: &[&str] = &[
     "transfer-total",
     "liveness",
     "panic",
+    "watch-filter",
+    "watch-ordered",
+    "watch-unique",
+    "watch-atomic",
+    "watch-bookmarkable",
+    "watch-resumable",
+    "watch-is-create",
+    "watch-reliable",
+    "watch-prev-kv",
+    "watch-tail",
+    "watch-canceled",
 ];
 
 vocabulary! {
@@ -125,6 +136,24 @@ vocabulary! {
         AlarmsRaised = "alarms_raised",
         /// Alarms that are raised at the end.
         AlarmsEnd = "alarms_end",
+        /// Events that came on watches.
+        WatchEvents = "watch_events",
+        /// Events that a client wanted and never heard of.
+        WatchMissed = "watch_missed",
+        /// Events that came again.
+        WatchDuplicates = "watch_duplicates",
+        /// The longest time from a change to its event, in seconds.
+        WatchLagS = "watch_lag_s",
+        /// Watches whose streams broke.
+        WatchBroken = "watch_broken",
+        /// Watches that ended because their history was compacted.
+        WatchCompacted = "watch_compacted",
+        /// Keys that clients' copies of the store have wrong at the end.
+        MirrorWrong = "mirror_wrong",
+        /// Changes that a v2 consumer heard of.
+        RingTold = "ring_told",
+        /// Changes that a v2 server had forgotten before its consumer asked for them.
+        RingLost = "ring_lost",
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
         NetworkShape, ReportShape, WorkloadShape,
     },
     units::{Ends, Size, Time, in_seconds},
+    watching,
 };
 use seedbed::member::AutoCompaction;
 use toml::de::{DeTable, DeValue};
@@ -95,6 +96,7 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
             some => Some(positive_time(some, 1)?),
         },
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
+        watch_progress_interval: positive_time(&shape.watch_progress_interval, defaults.watch_progress_interval)?,
         bugs: Vec::new(),
     };
     cluster.bugs = bug_switches(shape.bugs.as_deref().unwrap_or_default(), &cluster)?;
@@ -154,6 +156,7 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         endpoints,
         start,
         stop: shape.stop.as_ref().map(|stop| stop.get().0),
+        watching: shape.watch.as_ref().map_or(Ok(defaults.watching), watching::resolve)?,
     })
 }
 
@@ -311,6 +314,7 @@ fn check(shape: &CheckShape) -> Check {
         raft: on(&shape.raft, defaults.raft),
         lease: on(&shape.lease, defaults.lease),
         liveness: on(&shape.liveness, defaults.liveness),
+        watch: on(&shape.watch, defaults.watch),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),
         budget_mib: shape.budget_mib.as_ref().map_or(defaults.budget_mib, |mib| mib.get().to()),
     }
@@ -353,6 +357,15 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::LeasesLeft => &shape.leases_left,
             Observation::AlarmsRaised => &shape.alarms_raised,
             Observation::AlarmsEnd => &shape.alarms_end,
+            Observation::WatchEvents => &shape.watch_events,
+            Observation::WatchMissed => &shape.watch_missed,
+            Observation::WatchDuplicates => &shape.watch_duplicates,
+            Observation::WatchLagS => &shape.watch_lag_s,
+            Observation::WatchBroken => &shape.watch_broken,
+            Observation::WatchCompacted => &shape.watch_compacted,
+            Observation::MirrorWrong => &shape.mirror_wrong,
+            Observation::RingTold => &shape.ring_told,
+            Observation::RingLost => &shape.ring_lost,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });

@@ -149,6 +149,8 @@ pub struct Check {
     pub lease: bool,
     /// After healing there is a leader, and a write through every member.
     pub liveness: bool,
+    /// Watches hear what happened: all of it, once, in order.
+    pub watch: bool,
     /// Steps that a search may take before it gives up undecided.
     pub budget_steps: u64,
     /// Memory that a search may take before it gives up undecided, in MiB.
@@ -169,6 +171,7 @@ impl Default for Check {
             raft: true,
             lease: true,
             liveness: true,
+            watch: true,
             budget_steps: 20_000_000,
             budget_mib: 512,
         }

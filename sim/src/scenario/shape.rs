@@ -11,6 +11,7 @@ use super::{
     fault::{Event, OperationKind},
     names::{BugText, CauseText, CheckText, Member},
     units::{Count, Ends, SignedTime, Size, Time},
+    watching::WatchShape,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
@@ -115,6 +116,8 @@ pub(super) struct ClusterShape {
     pub(super) max_inflight: Key<Whole<1, 1_000_000>>,
     /// How often the leader has what is left of long leases written down (default: never).
     pub(super) lease_checkpoint: Key<Time>,
+    /// How often watches that want it hear of their progress (default 10 min).
+    pub(super) watch_progress_interval: Key<Time>,
     /// Bugs that are switched on: "name", or "name@n2" in one member.
     pub(super) bugs: Option<Vec<At<BugText>>>,
 }
@@ -148,6 +151,8 @@ pub(super) struct WorkloadShape {
     pub(super) start: Key<Time>,
     /// When they stop (default: at the end).
     pub(super) stop: Key<Time>,
+    /// How they watch (watch-all, list-watch, v2-ring).
+    pub(super) watch: Option<WatchShape>,
 }
 
 /// Weights of the requests; those that are not named are left out.
@@ -383,6 +388,8 @@ pub(super) struct CheckShape {
     pub(super) lease: Key<bool>,
     /// After healing there is a leader, and a write through every member.
     pub(super) liveness: Key<bool>,
+    /// Watches hear what happened: all of it, once, in order.
+    pub(super) watch: Key<bool>,
     /// Steps that a search may take before it gives up undecided (default 20000000).
     pub(super) budget_steps: Key<Whole<1, 1_000_000_000_000>>,
     /// Memory that a search may take before it gives up undecided, in MiB (default 512).
@@ -463,6 +470,24 @@ pub(super) struct ExpectShape {
     pub(super) alarms_raised: Key<Comparison>,
     /// Alarms that are raised at the end.
     pub(super) alarms_end: Key<Comparison>,
+    /// Events that came on watches.
+    pub(super) watch_events: Key<Comparison>,
+    /// Events that a client wanted and never heard of.
+    pub(super) watch_missed: Key<Comparison>,
+    /// Events that came again.
+    pub(super) watch_duplicates: Key<Comparison>,
+    /// The longest time from a change to its event, in seconds.
+    pub(super) watch_lag_s: Key<Comparison>,
+    /// Watches whose streams broke.
+    pub(super) watch_broken: Key<Comparison>,
+    /// Watches that ended because their history was compacted.
+    pub(super) watch_compacted: Key<Comparison>,
+    /// Keys that clients' copies of the store have wrong at the end.
+    pub(super) mirror_wrong: Key<Comparison>,
+    /// Changes that a v2 consumer heard of.
+    pub(super) ring_told: Key<Comparison>,
+    /// Changes that a v2 server had forgotten before its consumer asked for them.
+    pub(super) ring_lost: Key<Comparison>,
 }
 
 /// What is shown of a run beside its story.

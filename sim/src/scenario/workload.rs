@@ -1,6 +1,6 @@
 //! `[[workload]]`: what the clients do.
 
-use super::{Range32, units::SECOND, vocabulary};
+use super::{Range32, Watching, units::SECOND, vocabulary};
 
 /// A group of clients that do the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Workload {
     pub start: u64,
     /// When they stop; `None`: at the end of the run.
     pub stop: Option<u64>,
+    /// How those of them watch that do.
+    pub watching: Watching,
 }
 
 impl Default for Workload {
@@ -49,6 +51,7 @@ impl Default for Workload {
             endpoints: Endpoints::All,
             start: 0,
             stop: None,
+            watching: Watching::default(),
         }
     }
 }
@@ -66,6 +69,12 @@ vocabulary! {
         Leases = "leases",
         /// Money between three accounts, in transactions.
         Transfer = "transfer",
+        /// Watches of all kinds on the keys of workload `kv`, that come and go.
+        WatchAll = "watch-all",
+        /// Copies of the keys of workload `kv`: read once, and kept up to date by a watch.
+        ListWatch = "list-watch",
+        /// How etcd v2 served watches, modelled on the client's side: the last 1,000 changes, and one long poll for each.
+        V2Ring = "v2-ring",
     }
 }
 

@@ -3,10 +3,13 @@
 //!
 //! Every operation is written into the history when it is called and again when it is answered.
 
+use super::mirror::Mirror;
 use super::tasks::{CallError, CallResult, Handle};
+use super::watch_client::WatchClient;
 use crate::check::asked::{Asked, Ending, is_of_the_store, is_write};
 use crate::check::by_log::ASKED;
 use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
+use crate::check::watch::{End, WatchRecord};
 use bytes::Bytes;
 use seedbed::api::{Code, Error, Request, Response};
 use seedbed::pb::etcdserverpb::{
@@ -16,6 +19,7 @@ use seedbed::pb::etcdserverpb::{
 use seedbed::pb::mvccpb::KeyValue;
 use seedbed::time::{MILLISECOND, Nanos};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A pause before a failed request is tried elsewhere, as etcd's retry interceptor makes.
@@ -32,6 +36,34 @@ pub(crate) struct Log {
     pub(crate) asks_anything: bool,
     /// Attempts beyond the first.
     pub(crate) retries: u64,
+    /// Every watch, from its creation to the end of its stream.
+    pub(crate) watches: Vec<WatchRecord>,
+    /// The subscription that each of them is a part of.
+    pub(crate) subscriptions: Vec<u32>,
+    /// How many subscriptions there are.
+    pub(crate) subscribed: u32,
+    /// For those of clients that want everything, whatever becomes of their watches: from which revision on.
+    pub(crate) wanted_from: BTreeMap<u32, i64>,
+    /// Copies of the store.
+    pub(crate) mirrors: Vec<Mirror>,
+    /// Changes that v2 consumers heard of.
+    pub(crate) ring_told: u64,
+    /// Changes that they came too late for.
+    pub(crate) ring_lost: u64,
+}
+
+impl Log {
+    /// Somebody wants to hear of changes, on as many watches as it takes.
+    pub(crate) fn subscribe(&mut self) -> u32 {
+        self.subscribed += 1;
+        self.subscribed - 1
+    }
+
+    /// The run is over: what is still watched should have heard up to revision `due` (0: that is not known).
+    pub(crate) fn close(&mut self, due: i64) {
+        let alive = self.watches.iter_mut().filter(|watch| matches!(watch.end, End::Alive { .. }));
+        alive.for_each(|watch| watch.end = End::Alive { due });
+    }
 }
 
 /// See the module.
@@ -56,6 +88,20 @@ impl Client {
     ) -> Client {
         let current = number as usize % endpoints.len();
         Client { handle, log, number, endpoints, current, timeout }
+    }
+
+    /// A watch client beside this one, with the same members to talk to, that takes up to `window` responses ahead.
+    pub fn watches(&self, window: usize) -> WatchClient {
+        let endpoints = (self.endpoints.clone(), self.current);
+        WatchClient::new(self.handle.clone(), self.log.clone(), self.number, endpoints, window)
+    }
+
+    pub(super) fn log(&self) -> &Rc<RefCell<Log>> {
+        &self.log
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// The world's time, timers and network.

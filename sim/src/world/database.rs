@@ -176,7 +176,7 @@ impl World {
             return;
         }
         if let Some(member) = node.member() {
-            let result = self.backend_checker.compare(usize::from(index), member.store());
+            let result = self.backend_checker.compare(usize::from(index), node.bugs, member.store());
             self.fail(result);
         }
     }

@@ -293,7 +293,7 @@ impl World {
 
     /// Called after every event of the last phase.
     pub(super) fn look_for_the_end(&mut self) {
-        if self.phase == Phase::Probing {
+        if matches!(self.phase, Phase::Probing | Phase::Hearing) {
             self.maybe_end();
         }
     }

@@ -197,6 +197,9 @@ impl World {
         for (RequestId(call), result) in effects.replies.drain(..) {
             self.reply(index, leaves, call, result);
         }
+        for (stream, response) in effects.watch.drain(..) {
+            self.say_to_client(index, leaves, stream, response);
+        }
         match effects.stop.take() {
             Some(reason) => self.stopped(index, &reason),
             None => self.schedule_deadline(index),
@@ -371,6 +374,7 @@ impl World {
         for call in calls.into_keys() {
             self.reset(index, call);
         }
+        self.reset_lines(index);
     }
 
     fn enforce_memory_limit(&mut self, index: NodeIndex) {

@@ -148,6 +148,7 @@ impl World {
             auto_compaction: cluster.auto_compaction,
             max_inflight: cluster.max_inflight as usize,
             lease_checkpoint: cluster.lease_checkpoint,
+            watch_progress_interval: cluster.watch_progress_interval,
             seed: stream_seed(self.seed, &stream),
             bugs: this.bugs,
             costs: self.costs,
