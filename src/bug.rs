@@ -365,7 +365,7 @@ impl Bug {
                 summary: "restoring the index passes over a delete that stands alone, and a resumed compaction removes it",
                 scenario: "scenarios/watch/crash-between-deletes.toml",
                 check: "watch-resumable",
-                seeds_to_find: 1,
+                seeds_to_find: 4,
             },
             Bug::FailedApplyNoCi => BugInfo {
                 name: "failed-apply-no-ci",
@@ -415,7 +415,7 @@ impl Bug {
                 summary: "a leader that was deposed while its disk stalled proposes to end leases that live on elsewhere",
                 scenario: "scenarios/lease/stale-leader-revokes.toml",
                 check: "lease",
-                seeds_to_find: 1,
+                seeds_to_find: 5,
             },
             Bug::PromoteBeforeCatchup => BugInfo {
                 name: "promote-before-catchup",
