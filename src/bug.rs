@@ -351,7 +351,7 @@ impl Bug {
                 summary: "restoring the index passes over a delete that stands alone, and a resumed compaction removes it",
                 scenario: "scenarios/watch/crash-between-deletes.toml",
                 check: "watch-resumable",
-                seeds_to_find: 1,
+                seeds_to_find: 4,
             },
             Bug::FailedApplyNoCi => BugInfo {
                 name: "failed-apply-no-ci",
