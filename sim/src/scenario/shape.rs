@@ -4,12 +4,13 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    Comparison, DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, Guard, InFlight, MessageKind,
-    Observation, PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
+    DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, Guard, InFlight, MessageKind, Observation, PlotKind,
+    Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
+    expect::ExpectShape,
     fault::{Event, OperationKind},
-    names::{BugText, CauseText, CheckText, Member},
+    names::{BugText, Member},
     units::{Count, Ends, SignedTime, Size, Time},
     watching::WatchShape,
 };
@@ -394,100 +395,6 @@ pub(super) struct CheckShape {
     pub(super) budget_steps: Key<Whole<1, 1_000_000_000_000>>,
     /// Memory that a search may take before it gives up undecided, in MiB (default 512).
     pub(super) budget_mib: Key<Whole<1, 1_048_576>>,
-}
-
-/// What must be seen. A figure is compared: `leader_changes = ">= 1"`.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a table")]
-pub(super) struct ExpectShape {
-    /// A fault or a mechanism that must lie on the causal chain of the first leader change.
-    pub(super) cause: Key<CauseText>,
-    /// The one check that must fail.
-    pub(super) violation: Key<CheckText>,
-    /// How often the leader changed after the first one.
-    pub(super) leader_changes: Key<Comparison>,
-    /// The longest time without a leader after the first, in seconds.
-    pub(super) leaderless_s: Key<Comparison>,
-    /// The whole time without a leader after the first, in seconds.
-    pub(super) leaderless_total_s: Key<Comparison>,
-    /// The highest term at the end.
-    pub(super) final_term: Key<Comparison>,
-    /// How often a member campaigned.
-    pub(super) campaigns: Key<Comparison>,
-    /// Requests that succeeded.
-    pub(super) ok: Key<Comparison>,
-    /// Requests whose outcome their client never learned.
-    pub(super) unknown: Key<Comparison>,
-    /// Requests that failed for certain.
-    pub(super) failed: Key<Comparison>,
-    /// Crashes of members.
-    pub(super) crashes: Key<Comparison>,
-    /// Snapshots sent from member to member.
-    pub(super) snapshots_sent: Key<Comparison>,
-    /// The longest time that a successful request took, in seconds.
-    pub(super) slowest_s: Key<Comparison>,
-    /// Events of the world.
-    pub(super) events: Key<Comparison>,
-    /// The largest database file at the end, in MiB.
-    pub(super) db_size_mib: Key<Comparison>,
-    /// The largest that a database file ever was, in MiB.
-    pub(super) db_size_max_mib: Key<Comparison>,
-    /// What is in use of the largest database at the end, in MiB.
-    pub(super) db_in_use_mib: Key<Comparison>,
-    /// Free pages of the largest database at the end, those included that wait for a reader.
-    pub(super) db_free_pages: Key<Comparison>,
-    /// The most pages that waited for a reader, or for the older meta page.
-    pub(super) db_pending_pages_max: Key<Comparison>,
-    /// The most free pages, or runs of them, that one member looked at since it opened its file.
-    pub(super) freelist_work: Key<Comparison>,
-    /// Batches that became durable.
-    pub(super) commits: Key<Comparison>,
-    /// The median of what such a commit took, in milliseconds.
-    pub(super) commit_ms: Key<Comparison>,
-    /// The longest of them, in milliseconds.
-    pub(super) commit_max_ms: Key<Comparison>,
-    /// Compactions that removed their last record, by member.
-    pub(super) compactions: Key<Comparison>,
-    /// Databases that were copied into a dense file.
-    pub(super) defrags: Key<Comparison>,
-    /// The longest of these copies, in milliseconds.
-    pub(super) defrag_max_ms: Key<Comparison>,
-    /// Snapshots that replaced a member's store.
-    pub(super) snapshots_installed: Key<Comparison>,
-    /// The longest time from sending a snapshot to its store being in use, in milliseconds.
-    pub(super) snapshot_max_ms: Key<Comparison>,
-    /// The longest time of CPU that a restarted member needed to load its store, in milliseconds.
-    pub(super) start_max_ms: Key<Comparison>,
-    /// What operators asked for and were refused.
-    pub(super) operations_failed: Key<Comparison>,
-    /// Leases that were granted.
-    pub(super) leases_granted: Key<Comparison>,
-    /// Leases that ended because their time was over.
-    pub(super) leases_expired: Key<Comparison>,
-    /// Leases that are there at the end.
-    pub(super) leases_left: Key<Comparison>,
-    /// How often an alarm was raised.
-    pub(super) alarms_raised: Key<Comparison>,
-    /// Alarms that are raised at the end.
-    pub(super) alarms_end: Key<Comparison>,
-    /// Events that came on watches.
-    pub(super) watch_events: Key<Comparison>,
-    /// Events that a client wanted and never heard of.
-    pub(super) watch_missed: Key<Comparison>,
-    /// Events that came again.
-    pub(super) watch_duplicates: Key<Comparison>,
-    /// The longest time from a change to its event, in seconds.
-    pub(super) watch_lag_s: Key<Comparison>,
-    /// Watches whose streams broke.
-    pub(super) watch_broken: Key<Comparison>,
-    /// Watches that ended because their history was compacted.
-    pub(super) watch_compacted: Key<Comparison>,
-    /// Keys that clients' copies of the store have wrong at the end.
-    pub(super) mirror_wrong: Key<Comparison>,
-    /// Changes that a v2 consumer heard of.
-    pub(super) ring_told: Key<Comparison>,
-    /// Changes that a v2 server had forgotten before its consumer asked for them.
-    pub(super) ring_lost: Key<Comparison>,
 }
 
 /// What is shown of a run beside its story.
