@@ -3,6 +3,7 @@
 use super::*;
 #[cfg(feature = "bugs")]
 use seedbed::bug::Bug;
+#[cfg(feature = "bugs")]
 use seedbed::bug::BugSet;
 use seedbed::mvcc::{MvccError, Revision};
 use seedbed::pb::etcdserverpb::{RequestOp, TxnRequest, request_op};

@@ -1,4 +1,4 @@
-//! Leases while the world runs (`lease`): the rules of [`lease`](super::lease), fed with what the world sees.
+//! Leases while the world runs (`lease`): the rules of [`super::lease`], fed with what the world sees.
 //!
 //! **What is seen.** The committed log, entry by entry: grants, checkpoints, and ends, asked for by a client or not. And
 //! the primaries' own account: when one was promoted, and which lease it renewed for a client, by its clock.

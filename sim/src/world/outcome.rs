@@ -87,7 +87,7 @@ pub struct Outcome {
     pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
     pub retries: u64,
-    /// With [`Options::keep_data`]: the files of each member, in order of member and path, as its process would read
+    /// With [`Options::keep_data`](super::Options::keep_data): the files of each member, in order of member and path, as its process would read
     /// them: what is not durable is there too.
     pub data: Vec<(NodeIndex, Vec<KeptFile>)>,
 }
