@@ -44,7 +44,9 @@ fn urls(urls: &[String]) -> Result<(), Error> {
     let is_url = |url: &String| {
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let host_and_port = rest.and_then(|rest| rest.rsplit_once(':'));
-        host_and_port.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        // A colon within the host is an IPv6 address's, which stands in brackets.
+        let is_host = |host: &str| !host.is_empty() && (!host.contains(':') || host.starts_with('['));
+        host_and_port.is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok())
     };
     if !urls.is_empty() && urls.iter().all(is_url) { Ok(()) } else { Err(Error::BadMemberUrls) }
 }

@@ -1,6 +1,6 @@
 //! What goes into a step and what comes out of it.
 
-use super::StreamInput;
+use super::{PeerMessage, StreamInput};
 use crate::api::{Error, Request, RequestId, Response};
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
@@ -31,6 +31,8 @@ pub enum Input {
     SnapshotSent(NodeId, bool),
     /// A client's watch stream, numbered by whoever owns the member.
     Stream(StreamId, StreamInput),
+    /// Another member asks something besides Raft, or answers.
+    Peer(NodeId, PeerMessage),
     /// The transport was told by a peer that this member was removed (etcd: 410 Gone).
     Removed,
 }
@@ -41,6 +43,8 @@ pub enum Input {
 pub struct Effects {
     /// To send to peers, in this order for each peer.
     pub messages: Vec<Message>,
+    /// To send to peers besides Raft. May get lost.
+    pub peers: Vec<(NodeId, PeerMessage)>,
     /// Removed members whose messages were refused: the transport tells them ([`Input::Removed`]).
     pub rejected: Vec<NodeId>,
     /// To answer to clients.
@@ -64,6 +68,7 @@ impl Effects {
     /// Empties it.
     pub fn clear(&mut self) {
         self.messages.clear();
+        self.peers.clear();
         self.rejected.clear();
         self.replies.clear();
         self.watch.clear();
@@ -84,6 +89,9 @@ pub enum StopReason {
     /// The disk failed under the WAL or a snapshot. It is not tried again: after a failed sync the pages may be gone.
     #[error("the disk failed: {0}; replace it, then start the member again")]
     Disk(DiskError),
+    /// The check at the start found that the keys differ from the others'.
+    #[error("found data inconsistency with peers; remove this member from the cluster and add it anew")]
+    Corrupt,
     /// A snapshot came that cannot be read.
     #[error("a snapshot from the leader cannot be read: {0}")]
     Snapshot(String),
@@ -200,6 +208,16 @@ pub enum TraceEvent {
         alarm: AlarmType,
         /// It was raised.
         raised: bool,
+    },
+    /// This member counts leases down from now on: as the leader of this term.
+    LeasesPromoted {
+        /// The term.
+        term: u64,
+    },
+    /// A lease was renewed for a client, which hears of it.
+    LeaseRenewed {
+        /// The lease.
+        lease: i64,
     },
     /// An entry that changes the configuration was applied.
     ConfApplied {

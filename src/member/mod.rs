@@ -25,7 +25,7 @@
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
-//!   ([`hasher`]) hashes keys, to compare members by (lesson 12).
+//!   ([`hasher`]) hashes keys, and **the corruption check** ([`corruption`]) compares members by that (lesson 12).
 //!
 //! **Membership** ([`membership`]) changes by entries of its own kind (the special lesson).
 //!
@@ -36,12 +36,14 @@ mod auto_compactor;
 mod committer;
 mod compactor;
 mod config;
+mod corruption;
 mod defragger;
 mod effects;
 mod hasher;
 mod installer;
 mod lease_loop;
 mod membership;
+mod peers;
 mod quota;
 mod raft_loop;
 mod reads;
@@ -54,7 +56,9 @@ mod writes;
 
 pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, InitialClusterState, Peer};
+pub use corruption::PeerHash;
 pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
 
@@ -75,6 +79,7 @@ use apply_loop::ApplyLoop;
 use auto_compactor::AutoCompactor;
 use committer::Committer;
 use compactor::Compactor;
+use corruption::Corruption;
 use defragger::Defragger;
 use hasher::Hasher;
 use installer::Installer;
@@ -104,6 +109,7 @@ pub struct Member {
     lease_loop: LeaseLoop,
     quota: Quota,
     hasher: Hasher,
+    corruption: Corruption,
     membership: Membership,
     watch_loop: WatchLoop,
     snapshotter: Snapshotter,
@@ -137,7 +143,9 @@ impl Member {
                 }
                 self.raft.step(message);
             }
+            Input::Request(id, request) if self.corruption.holds_clients() => self.corruption.hold(id, request),
             Input::Request(id, request) => self.on_request(now, id, request, fx),
+            Input::Peer(from, message) => self.on_peer(now, from, message, fx),
             Input::Stream(stream, input) => self.on_stream(now, stream, input, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
@@ -169,6 +177,7 @@ impl Member {
         self.run_raft_loop(now, fx);
         self.run_watch_loop(now, fx);
         self.run_hasher(now, fx);
+        self.run_corruption_check(now, fx);
         self.run_membership(now, fx);
         self.expire_requests(now, fx);
         self.expire_alarm(now, fx);
@@ -195,6 +204,7 @@ impl Member {
             self.lease_wakes_at(),
             self.quota.wake_at(),
             self.hasher_wakes_at(),
+            self.corruption_wakes_at(),
             self.watch_wakes_at(),
             self.membership.wakes_at(),
         ];

@@ -53,6 +53,8 @@ enum Asked {
     Range(RequestId, RangeRequest),
     /// Whether this member still leads, before it ends these leases.
     Leadership(Vec<i64>),
+    /// The same, before it compares the others' keys with its own.
+    Check,
     /// Who the members are.
     Members(RequestId),
 }
@@ -128,6 +130,12 @@ impl Member {
         self.reads.gathering.push_back(Read { asked: Asked::Members(id), deadline });
     }
 
+    /// Asks the same for the corruption check.
+    pub(super) fn confirm_for_check(&mut self, now: Now) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Check, deadline });
+    }
+
     /// Takes the indexes that Raft has confirmed.
     pub(super) fn reads_confirmed(&mut self, states: &[ReadState]) {
         for state in states {
@@ -153,6 +161,7 @@ impl Member {
             match read.asked {
                 Asked::Range(id, request) => self.serve(id, request, fx),
                 Asked::Leadership(leases) => self.revoke_expired(&leases),
+                Asked::Check => self.check_is_confirmed(now),
                 Asked::Members(id) => self.list_members(id, fx),
             }
         }

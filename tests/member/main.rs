@@ -1,5 +1,6 @@
 //! A member on a perfect disk: it bootstraps, serves, comes back; and it refuses to start on what breaks its promises.
 
+mod corruption;
 mod leases;
 mod members;
 mod quota;

@@ -113,6 +113,8 @@ fn a_learner_joins_is_promoted_leads_and_the_first_one_goes() {
     let mut cluster = Cluster::of_one();
     let first = super::config(1).id;
     let second = cluster.add(first, "n2", true).unwrap();
+    assert_eq!(cluster.add(first, "n2", false), Err(Error::MemberExists), "within a second it has the same id");
+    cluster.wait(1_000);
     assert_eq!(cluster.add(first, "n2", false), Err(Error::PeerUrlExists));
     assert_eq!(cluster.add(first, "n3", true), Err(Error::TooManyLearners));
     let promote = Request::MemberPromote(MemberPromoteRequest { id: second });

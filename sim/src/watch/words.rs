@@ -4,7 +4,7 @@ use crate::story::words::{counted, length, listed, member};
 use crate::world::record::NodeIndex;
 use crate::world::settings::peer;
 use seedbed::member::TraceEvent;
-use seedbed::raft::{CampaignCause, NodeId, RaftEvent, RefuseCause, Role, StepDownCause};
+use seedbed::raft::{CampaignCause, ConfState, NodeId, RaftEvent, RefuseCause, Role, StepDownCause};
 use std::collections::BTreeMap;
 use tracing::Level;
 
@@ -67,10 +67,24 @@ impl Names {
                 let kind = format!("{alarm:?}").to_uppercase();
                 (Level::INFO, format!("has applied that alarm {kind} of {} is {done}", self.of(*member)))
             }
+            TraceEvent::LeasesPromoted { term } => {
+                (Level::INFO, format!("counts leases down from now on, as the leader of term {term}"))
+            }
+            TraceEvent::LeaseRenewed { lease } => (Level::DEBUG, format!("renews lease {lease:x}")),
+            TraceEvent::ConfApplied { index, made, conf } => {
+                let done = if *made { "applies a change of the members" } else { "refuses a change of the members" };
+                (Level::INFO, format!("{done} at entry {index}: {}", self.conf(conf)))
+            }
             TraceEvent::WalRepaired { bytes } => {
                 (Level::INFO, format!("cuts {} off the torn end of its WAL", counted(*bytes, "byte", "bytes")))
             }
         }
+    }
+
+    fn conf(&self, conf: &ConfState) -> String {
+        let names = |ids: &[NodeId]| listed(&ids.iter().map(|id| self.of(*id)).collect::<Vec<_>>());
+        let voters = format!("{} vote", names(&conf.voters));
+        if conf.learners.is_empty() { voters } else { format!("{voters}, {} learn", names(&conf.learners)) }
     }
 
     fn raft(&self, event: &RaftEvent) -> (Level, String) {

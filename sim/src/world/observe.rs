@@ -5,6 +5,7 @@ use super::plan::Happening;
 use super::process::raft_event;
 use super::record::{Held, NodeIndex, RecordId, What};
 use super::{Phase, World};
+use crate::check::by_log::ASKED;
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
 use seedbed::pb::etcdserverpb::AlarmType;
@@ -199,6 +200,15 @@ impl World {
                     self.note_aside(self.current, What::Alarm { node, alarm, raised });
                 }
             }
+            TraceEvent::LeasesPromoted { term } => {
+                let clock = self.nodes[at].clock.now(self.now).mono;
+                self.lease_checker.on_promoted(at, term, clock);
+            }
+            TraceEvent::LeaseRenewed { lease } => {
+                let clock = self.nodes[at].clock.now(self.now).mono;
+                let result = self.lease_checker.on_renewed(at, lease, clock);
+                self.fail(result);
+            }
             TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
                 let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());
                 self.fail(result);
@@ -216,7 +226,7 @@ impl World {
             Ok(true) => {
                 self.observer.tally.applied += 1;
                 // A delete that found nothing, or a compare that failed, has no place in the order of revisions.
-                if let Some(operation) = self.proposed.remove(&request)
+                if let Some(operation) = self.proposed.remove(&request).filter(|operation| *operation < ASKED)
                     && self.state_checker.made_revision(index)
                 {
                     self.log.borrow_mut().history.operations[operation as usize].applied = Some(revision);
@@ -283,7 +293,7 @@ impl World {
 
     /// Called after every event of the last phase.
     pub(super) fn look_for_the_end(&mut self) {
-        if self.phase == Phase::Probing {
+        if matches!(self.phase, Phase::Probing | Phase::Hearing) {
             self.maybe_end();
         }
     }

@@ -110,8 +110,12 @@ fn election_ticks(cluster: &Cluster) -> u32 {
 /// The members' settings of leases, all the same.
 pub(super) fn leases(scenario: &Scenario) -> lease::Config {
     let cluster = &scenario.cluster;
-    let config =
-        Config { tick: cluster.heartbeat, election_ticks: election_ticks(cluster), ..Config::new(0, 0, vec![]) };
+    let config = Config {
+        tick: cluster.heartbeat,
+        election_ticks: election_ticks(cluster),
+        lease_checkpoint: cluster.lease_checkpoint,
+        ..Config::new(0, 0, vec![])
+    };
     config.lease()
 }
 
@@ -139,8 +143,12 @@ impl World {
             restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
             quota: Some(cluster.quota),
+            corrupt_check: cluster.corrupt_check,
+            initial_corrupt_check: cluster.initial_corrupt_check,
             auto_compaction: cluster.auto_compaction,
             max_inflight: cluster.max_inflight as usize,
+            lease_checkpoint: cluster.lease_checkpoint,
+            watch_progress_interval: cluster.watch_progress_interval,
             seed: stream_seed(self.seed, &stream),
             bugs: this.bugs,
             costs: self.costs,
