@@ -195,6 +195,10 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "lease");
             self.line("lease", names, counted(self.outcome.leases.granted, "lease", "leases"));
         }
+        if wanted.membership && self.outcome.member_changes > 0 {
+            let names = self.failed(|check| check == "membership");
+            self.line("membership", names, counted(self.outcome.member_changes, "change", "changes"));
+        }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
@@ -489,6 +493,7 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::LeasesGranted => outcome.leases.granted as f64,
         Observation::LeasesExpired => outcome.leases.expired as f64,
         Observation::LeasesLeft => outcome.leases.left as f64,
+        Observation::MemberChanges => outcome.member_changes as f64,
         other => {
             let of_others = watched.observe(*other).or_else(|| figures::observe(*other, tally));
             of_others.expect("invariant: the rest is of watches or of databases")

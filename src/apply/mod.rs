@@ -114,7 +114,10 @@ impl State {
         let bugs = store.bugs();
         // Before 3.5 grants and revokes were committed without the index that says that they are there (#11935).
         let is_of_leases = request.lease_grant.is_some() || request.lease_revoke.is_some();
-        let unmarked = bugs.on(Bug::LeaseCiUnsaved) && is_of_leases;
+        // Before 3.1.8 so were changes of the members (#7834).
+        let is_of_members = entry.kind == EntryKind::ConfChange;
+        let unmarked =
+            (bugs.on(Bug::LeaseCiUnsaved) && is_of_leases) || (bugs.on(Bug::ConfchangeNoCi) && is_of_members);
         let old_marks = if unmarked || bugs.on(Bug::FailedApplyNoCi) { store.marks()? } else { Vec::new() };
         let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
         records.into_iter().try_for_each(|record| write(&mut txn, record))?;
@@ -263,7 +266,7 @@ fn records(
     change: Option<Result<Change, ChangeError>>,
 ) -> Result<(Vec<Record>, Option<Result<Change, ChangeError>>), BackendError> {
     let Some(Ok(change)) = change else { return Ok((Vec::new(), change)) };
-    Ok(match Cluster::load(store.engine())?.change(change.clone()) {
+    Ok(match Cluster::load(store.engine())?.change(change.clone(), store.bugs()) {
         Ok(records) => (records, Some(Ok(change))),
         Err(error) => (Vec::new(), Some(Err(error))),
     })

@@ -2,6 +2,7 @@
 
 use super::{Cluster, Member, REMOVED, VERSION, byte_of, hex, id_of_hex, is_version};
 use crate::backend::{Bucket, Record};
+use crate::bug::{Bug, BugSet};
 use crate::pb::etcdserverpb::Request;
 use crate::pb::ids::{AttributesJson, MemberJson};
 use crate::pb::raftpb::{ConfChange, ConfChangeType};
@@ -168,7 +169,7 @@ impl Record {
 
 impl Cluster {
     /// Makes the change. Returns the records to write; on an error nothing has changed.
-    pub fn change(&mut self, change: Change) -> Result<Vec<Record>, ChangeError> {
+    pub fn change(&mut self, change: Change, bugs: BugSet) -> Result<Vec<Record>, ChangeError> {
         match change {
             Change::Add(member) => self.add(member),
             Change::Promote(id) => {
@@ -184,8 +185,9 @@ impl Cluster {
                 self.member_mut(id)?;
                 self.free_for(id, &peer_urls)?;
                 let member = self.member_mut(id)?;
-                // Unlike etcd's, the record of a learner that moves still says that it is one.
                 member.peer_urls = peer_urls;
+                // The bug (etcd #21694): everything that Raft's part says is replaced, and a move says nothing of this.
+                member.is_learner &= !bugs.on(Bug::UpdateDropsLearner);
                 Ok(vec![Record::member(member)])
             }
             Change::Publish { id, name, client_urls } => {
@@ -272,7 +274,7 @@ mod tests {
     fn a_life_is_recorded_as_etcd_records_it() {
         let mut cluster = Cluster::default();
         let mut step = |change: Change| {
-            let records = cluster.change(change).unwrap();
+            let records = cluster.change(change, BugSet::NONE).unwrap();
             let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
             records
                 .iter()
@@ -306,9 +308,9 @@ mod tests {
         let member = |id, url: &str| Member { id, peer_urls: vec![url.into()], ..Member::default() };
         let mut cluster = Cluster::default();
         for id in 1..=3 {
-            cluster.change(Change::Add(member(id, &format!("http://{id}")))).unwrap();
+            cluster.change(Change::Add(member(id, &format!("http://{id}"))), BugSet::NONE).unwrap();
         }
-        cluster.change(Change::Remove(3)).unwrap();
+        cluster.change(Change::Remove(3), BugSet::NONE).unwrap();
         let before = cluster.clone();
         for (change, error) in [
             (Change::Add(member(3, "http://x")), ChangeError::Removed { id: 3 }),
@@ -323,10 +325,13 @@ mod tests {
             ),
             (Change::Publish { id: 9, name: "n".into(), client_urls: vec![] }, ChangeError::NotFound { id: 9 }),
         ] {
-            assert_eq!(cluster.change(change), Err(error));
+            assert_eq!(cluster.change(change, BugSet::NONE), Err(error));
             assert_eq!(cluster, before);
         }
-        assert!(cluster.change(Change::Move { id: 2, peer_urls: vec!["http://2".into()] }).is_ok(), "to where it is");
+        assert!(
+            cluster.change(Change::Move { id: 2, peer_urls: vec!["http://2".into()] }, BugSet::NONE).is_ok(),
+            "to where it is"
+        );
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Member {
     fn installed(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
         let old = std::mem::replace(&mut self.state, restoring.finish()).store;
+        let stale = old.applied();
         self.watch_loop.watchers.restored(self.state.store.revision());
         self.serve_anew(fx);
         if self.copying() {
@@ -144,6 +145,12 @@ impl Member {
         self.raft.applied_to(meta.index);
         self.raft.set_snapshot(meta.clone());
         self.committer = super::committer::Committer::new(self.state.store.applied());
+        if self.config.bugs.on(Bug::SnapshotCiOverwritten) {
+            // The lessor's loading commits, and whoever knows the index knows that of the old database (etcd #13933).
+            self.stop_on_error(|member| member.state.store.write_marks(stale), fx);
+            self.committer.demand();
+            self.run_committer(now, fx);
+        }
         let (revision, hash) = (self.state.store.revision(), self.state.store.hash());
         fx.trace.push(TraceEvent::SnapshotInstalled { index: meta.index, revision, hash });
         self.keep(&meta, fx);

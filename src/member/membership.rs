@@ -252,7 +252,9 @@ impl Member {
         if matched * 10 < self.raft.last_index() * 9 {
             return Err(Error::LearnerNotReady);
         }
-        if started + 1 < (voters + 1) / 2 + 1 { Err(Error::NotEnoughStarted) } else { Ok(()) }
+        // With the learner among them.
+        let (started, voters) = (started + 1, voters + 1);
+        if started < voters / 2 + 1 { Err(Error::NotEnoughStarted) } else { Ok(()) }
     }
 
     /// Whether a member was heard for so long without a gap. One hears oneself.
@@ -281,7 +283,8 @@ impl Member {
             return;
         }
         let mut cluster = self.membership.cluster().clone();
-        let made = change.and_then(Result::ok).filter(|change| cluster.change(change.clone()).is_ok());
+        let made =
+            change.and_then(Result::ok).filter(|change| cluster.change(change.clone(), self.config.bugs).is_ok());
         let conf = match (entry.kind, &made) {
             (EntryKind::ConfChange, Some(change)) => step_of(change).map(|step| self.raft.conf().simple(&[step])),
             (EntryKind::ConfChangeV2, _) => Some(self.joint_step(entry)),

@@ -257,7 +257,8 @@ fn recover(
         snapshot: meta.clone(),
         entries: recovery.entries,
     };
-    let cluster = newest.snapshot.as_ref().map_or(Ok(Cluster::default()), |snapshot| cluster_of(config, snapshot))?;
+    let cluster =
+        newest.snapshot.as_ref().map_or(Ok(Cluster::default()), |snapshot| cluster_of(config, snapshot, &state))?;
     let raft = Raft::new(raft_config(config), recovered);
     let mut raft = raft.map_err(|error| StartError::Log { dir: super::WAL_DIR, error })?;
     let snapshot = meta.index;
@@ -273,13 +274,19 @@ fn no_snapshot(skipped: &[SnapError]) -> StartError {
 }
 
 /// Who the members were when a snapshot was taken.
-fn cluster_of(config: &Config, snapshot: &raft::Snapshot) -> Result<Cluster, StartError> {
+fn cluster_of(config: &Config, snapshot: &raft::Snapshot, state: &State) -> Result<Cluster, StartError> {
     if config.engine == EngineConfig::Memory {
         let state = storage::from_image(config, snapshot)?;
         return Ok(Cluster::load(state.store.engine())?);
     }
     let no_store = |reason: V2StoreError| StartError::NoSnapshot { dir: snap::DIR, reason: reason.to_string() };
-    v2store::decode(&snapshot.data).map_err(no_store)
+    let mut cluster = v2store::decode(&snapshot.data).map_err(no_store)?;
+    // The file leaves out names that came without addresses of clients; the database has them, or newer ones.
+    let named = Cluster::load(state.store.engine())?;
+    for member in cluster.members.values_mut().filter(|member| member.name.is_empty()) {
+        member.name = named.members.get(&member.id).map(|named| named.name.clone()).unwrap_or_default();
+    }
+    Ok(cluster)
 }
 
 /// The configuration that the bootstrap entries made: those of term 1, in which nobody ever leads.

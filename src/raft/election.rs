@@ -21,7 +21,9 @@ impl Raft {
 
     /// Begins an election, or its rehearsal.
     pub(super) fn start_campaign(&mut self, cause: CampaignCause) {
-        if self.role == Role::Leader || !self.is_promotable() || self.has_unapplied_conf_change() {
+        // The bug (etcd 7f0733cf4): it goes ahead with the configuration that it has.
+        let blind = self.config.bugs.on(Bug::CampaignUnappliedConf);
+        if self.role == Role::Leader || !self.is_promotable() || (self.has_unapplied_conf_change() && !blind) {
             return;
         }
         let pre = self.config.pre_vote && matches!(cause, CampaignCause::Timeout { .. });
@@ -66,6 +68,11 @@ impl Raft {
 
     /// A candidate asks for this member's vote.
     pub(super) fn on_vote(&mut self, from: NodeId, term: u64, pre: bool, last_index: u64, last_term: u64) {
+        // A learner may have been promoted without having applied it: who asks knows whose vote counts. The bug (etcd
+        // #10998) is to be silent.
+        if self.config.bugs.on(Bug::LearnerNoVote) && !self.peers.is_voter(self.config.id) {
+            return;
+        }
         // Free to vote: for whom it already voted, or if it neither voted nor knows a leader. Saying that one *would*
         // vote in a later term binds to nothing.
         let free = self.vote == from || (self.vote == 0 && self.leader == 0) || (pre && term > self.term);

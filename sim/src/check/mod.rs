@@ -27,7 +27,7 @@
 //!
 //! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it, [`by_log`] judges
 //! requests of any kind ([`asked`]) by it, [`mod@watch`] what clients heard on their watches, and [`lessor`] the lives of
-//! leases while the world runs. Locks are judged by records that no client writes yet.
+//! leases while the world runs; [`membership`] does the same for who the members are. Locks are judged by records that no client writes yet.
 //!
 //! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).
@@ -46,6 +46,7 @@ pub mod lessor;
 pub mod linearizable;
 pub mod lock;
 pub mod log;
+pub mod membership;
 pub mod model;
 pub mod raft;
 pub mod replay;

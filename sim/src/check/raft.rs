@@ -69,6 +69,11 @@ impl RaftChecker {
         }
     }
 
+    /// A machine goes on under another id: what it voted as the old member binds it no more.
+    pub fn on_new_identity(&mut self, member: usize) {
+        self.votes.retain(|(voter, _), _| *voter != member);
+    }
+
     /// Remembers that something was found.
     fn judge(&mut self, result: Result<(), Failure>) -> Result<(), Failure> {
         self.found |= result.is_err();

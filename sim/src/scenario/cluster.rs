@@ -13,6 +13,8 @@ use std::fmt;
 pub struct Cluster {
     /// How many, 1 to 9.
     pub members: u8,
+    /// The last so many of them are spare machines: they are no members until they are added.
+    pub spares: u8,
     /// Whose defaults they run.
     pub profile: Profile,
     /// Heartbeat interval = one Raft tick, in nanoseconds (etcd: 100 ms).
@@ -72,6 +74,7 @@ impl Default for Cluster {
     fn default() -> Self {
         Self {
             members: 3,
+            spares: 0,
             profile: Profile::default(),
             heartbeat: 100 * MILLISECOND,
             election: SECOND,

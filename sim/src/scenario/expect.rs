@@ -71,6 +71,7 @@ pub const CHECKS: &[&str] = &[
     "watch-prev-kv",
     "watch-tail",
     "watch-canceled",
+    "membership",
 ];
 
 vocabulary! {
@@ -160,6 +161,8 @@ vocabulary! {
         RingTold = "ring_told",
         /// Changes that a v2 server had forgotten before its consumer asked for them.
         RingLost = "ring_lost",
+        /// Members added, promoted, moved and removed.
+        MemberChanges = "member_changes",
     }
 }
 
@@ -306,4 +309,6 @@ pub(super) struct ExpectShape {
     pub(super) ring_told: Option<At<Comparison>>,
     /// Changes that a v2 server had forgotten before its consumer asked for them.
     pub(super) ring_lost: Option<At<Comparison>>,
+    /// Members added, promoted, moved and removed.
+    pub(super) member_changes: Option<At<Comparison>>,
 }

@@ -176,6 +176,28 @@ pub enum OperationAction {
         /// Who is asked.
         target: Target,
     },
+    /// Ask the leader to add a machine; it starts on an empty disk when it is a member.
+    MemberAdd {
+        /// Which machine.
+        target: Target,
+        /// It joins without a vote.
+        learner: bool,
+    },
+    /// Ask the leader to remove a member.
+    MemberRemove {
+        /// Whom.
+        target: Target,
+    },
+    /// Ask the leader to give a learner its vote.
+    MemberPromote {
+        /// Whom.
+        target: Target,
+    },
+    /// Ask the leader to write down another peer URL of a member: its port changes.
+    MemberUpdate {
+        /// Whose.
+        target: Target,
+    },
 }
 
 impl OperationAction {
@@ -188,6 +210,10 @@ impl OperationAction {
             OperationAction::Defrag { .. } => OperationKind::Defrag.name(),
             OperationAction::ReadTransaction { .. } => OperationKind::ReadTransaction.name(),
             OperationAction::AlarmDisarm { .. } => OperationKind::AlarmDisarm.name(),
+            OperationAction::MemberAdd { .. } => OperationKind::MemberAdd.name(),
+            OperationAction::MemberRemove { .. } => OperationKind::MemberRemove.name(),
+            OperationAction::MemberPromote { .. } => OperationKind::MemberPromote.name(),
+            OperationAction::MemberUpdate { .. } => OperationKind::MemberUpdate.name(),
         }
     }
 }
@@ -236,5 +262,13 @@ vocabulary! {
         ReadTransaction = "read-transaction",
         /// Every alarm that is raised is taken back.
         AlarmDisarm = "alarm-disarm",
+        /// A machine becomes a member.
+        MemberAdd = "member-add",
+        /// A member is none any more.
+        MemberRemove = "member-remove",
+        /// A learner gets its vote.
+        MemberPromote = "member-promote",
+        /// A member has another address.
+        MemberUpdate = "member-update",
     }
 }

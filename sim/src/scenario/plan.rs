@@ -336,10 +336,15 @@ pub(super) fn operation(
     entry.span = kind.span();
     entry.takes = match kind.get() {
         OperationKind::MoveLeader => &["to"],
-        OperationKind::Snapshot | OperationKind::Defrag => &["target"],
+        OperationKind::Snapshot
+        | OperationKind::Defrag
+        | OperationKind::AlarmDisarm
+        | OperationKind::MemberRemove
+        | OperationKind::MemberPromote
+        | OperationKind::MemberUpdate => &["target"],
+        OperationKind::MemberAdd => &["target", "learner"],
         OperationKind::Compact => &["target", "revision"],
         OperationKind::ReadTransaction => &["target", "for"],
-        OperationKind::AlarmDisarm => &["target"],
     };
     let (trigger, trigger_keys) = trigger(&trigger_keys!(shape), &entry, around)?;
     let mut taken = vec!["kind"];
@@ -365,6 +370,13 @@ pub(super) fn operation(
         OperationKind::AlarmDisarm => OperationAction::AlarmDisarm {
             target: shape.target.as_ref().map_or(Ok(Target::Leader), |target| target_in(target, around.cluster))?,
         },
+        OperationKind::MemberAdd => {
+            let learner = shape.learner.as_ref().is_some_and(|learner| *learner.get());
+            OperationAction::MemberAdd { target: target()?, learner }
+        }
+        OperationKind::MemberRemove => OperationAction::MemberRemove { target: target()? },
+        OperationKind::MemberPromote => OperationAction::MemberPromote { target: target()? },
+        OperationKind::MemberUpdate => OperationAction::MemberUpdate { target: target()? },
     };
     Ok(Operation { trigger, action })
 }

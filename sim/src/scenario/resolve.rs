@@ -68,8 +68,16 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         let message = format!("an election timeout of {election} is less than two heartbeats of {heartbeat}");
         return Err(Problem::new(place, message, "etcd asks for five heartbeats, and advises ten"));
     }
+    let members = shape.members.as_ref().map_or(defaults.members, |members| members.get().to());
+    let spares = shape.spares.as_ref().map_or(defaults.spares, |spares| spares.get().to());
+    if let Some(place) = shape.spares.as_ref().filter(|_| spares >= members) {
+        let message =
+            format!("of {members} machines at most {} can be spare: a cluster begins with a member", members - 1);
+        return Err(Problem::new(place.span(), message, ""));
+    }
     let mut cluster = Cluster {
-        members: shape.members.as_ref().map_or(defaults.members, |members| members.get().to()),
+        members,
+        spares,
         profile,
         heartbeat,
         election,
@@ -316,6 +324,7 @@ fn check(shape: &CheckShape) -> Check {
         lease: on(&shape.lease, defaults.lease),
         liveness: on(&shape.liveness, defaults.liveness),
         watch: on(&shape.watch, defaults.watch),
+        membership: on(&shape.membership, defaults.membership),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),
         budget_mib: shape.budget_mib.as_ref().map_or(defaults.budget_mib, |mib| mib.get().to()),
     }
@@ -367,6 +376,7 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::MirrorWrong => &shape.mirror_wrong,
             Observation::RingTold => &shape.ring_told,
             Observation::RingLost => &shape.ring_lost,
+            Observation::MemberChanges => &shape.member_changes,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });

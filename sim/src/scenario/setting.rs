@@ -151,6 +151,8 @@ pub struct Check {
     pub liveness: bool,
     /// Watches hear what happened: all of it, once, in order.
     pub watch: bool,
+    /// Who the members are, and who of them votes, follows from the log at every member alike.
+    pub membership: bool,
     /// Steps that a search may take before it gives up undecided.
     pub budget_steps: u64,
     /// Memory that a search may take before it gives up undecided, in MiB.
@@ -172,6 +174,7 @@ impl Default for Check {
             lease: true,
             liveness: true,
             watch: true,
+            membership: true,
             budget_steps: 20_000_000,
             budget_mib: 512,
         }

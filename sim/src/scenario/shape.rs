@@ -67,6 +67,8 @@ pub(super) struct FileShape {
 pub(super) struct ClusterShape {
     /// How many members (default 3).
     pub(super) members: Key<Whole<1, 9>>,
+    /// The last so many of them are spare machines, which begin as no members and start when they are added (default 0).
+    pub(super) spares: Key<Whole<0, 8>>,
     /// The etcd version whose defaults they run (default etcd-3.5).
     pub(super) profile: Key<Profile>,
     /// Heartbeat interval = one Raft tick (default 100 ms).
@@ -281,9 +283,11 @@ pub(super) struct OperationShape {
     pub(super) start: Key<Time>,
     /// With `every`: not after this time.
     pub(super) stop: Key<Time>,
+    /// It joins without a vote (member-add; default false).
+    pub(super) learner: Key<bool>,
     /// The new leader (move-leader; default follower).
     pub(super) to: Key<Target>,
-    /// Who (snapshot, defrag, read-transaction; compact, alarm-disarm: who is asked, default leader).
+    /// Who (snapshot, defrag, read-transaction, member-…; compact, alarm-disarm: who is asked, default leader).
     pub(super) target: Key<Target>,
     /// Up to which revision (compact): "head", "head-100" or a number.
     pub(super) revision: Key<Revision>,
@@ -391,6 +395,8 @@ pub(super) struct CheckShape {
     pub(super) liveness: Key<bool>,
     /// Watches hear what happened: all of it, once, in order.
     pub(super) watch: Key<bool>,
+    /// Who the members are, and who of them votes, follows from the log at every member alike.
+    pub(super) membership: Key<bool>,
     /// Steps that a search may take before it gives up undecided (default 20000000).
     pub(super) budget_steps: Key<Whole<1, 1_000_000_000_000>>,
     /// Memory that a search may take before it gives up undecided, in MiB (default 512).

@@ -119,6 +119,11 @@ pub(super) fn operation(action: &OperationAction) -> String {
         OperationAction::Compact { target, revision } => format!("asks {target} to compact up to revision {revision}"),
         OperationAction::AlarmDisarm { target } => format!("has {target} take back every alarm"),
         OperationAction::Defrag { target } => format!("has {target} defragment"),
+        OperationAction::MemberAdd { target, learner: false } => format!("asks the leader to add {target}"),
+        OperationAction::MemberAdd { target, learner: true } => format!("asks the leader to add {target} as a learner"),
+        OperationAction::MemberRemove { target } => format!("asks the leader to remove {target}"),
+        OperationAction::MemberPromote { target } => format!("asks the leader to promote {target}"),
+        OperationAction::MemberUpdate { target } => format!("asks the leader to note another address of {target}"),
         OperationAction::ReadTransaction { target, lasting } => {
             format!("reads from {target} for {} without letting go", lengths(*lasting))
         }

@@ -127,7 +127,9 @@ impl World {
         self.stops += 1;
         self.notes.insert(record, reason.to_string());
         if *reason == StopReason::Removed {
-            return;
+            let id = self.nodes[usize::from(index)].id;
+            let result = self.membership_checker.on_removed_stops(usize::from(index), id);
+            return self.fail(result);
         }
         let may_fail = self.nodes[usize::from(index)].disk_fails || self.scenario.disk.size_bytes.is_some();
         if may_fail || self.nodes.iter().any(|node| node.damaged) {
@@ -159,6 +161,7 @@ impl World {
             && let Some(entry) = member.raft().log().entry(index)
         {
             self.backend_checker.remember(entry);
+            let change = self.membership_checker.on_entry(entry);
             let operation = self.proposed.get(&request).copied();
             let committed = Committed { entry: entry.clone(), at: self.now, revision, operation };
             // Clients of keys alone ask for no lease, and their entries need not be looked into.
@@ -169,6 +172,9 @@ impl World {
                 self.fail(result);
             }
             self.committed.push(committed);
+            if let Some(change) = change {
+                self.membership_changed(change);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Faults begin and end.
 
+use super::members::Standing;
 use super::net::{Effect, NodeSet, Rule};
 use super::node::{Hold, HoldKind, Process, members_of};
 use super::plan::{Happening, Planned, Resolved, Roles, Waiting, When, resolve};
@@ -139,7 +140,7 @@ impl World {
     /// What the fault's targets come to now; `None` if the fault atlas forbids it, because random faults would take
     /// more members away than the protocol tolerates.
     fn targets(&mut self, planned: &Planned) -> Option<Vec<NodeSet>> {
-        let roles = Roles { members: self.nodes.len() as u8, leader: self.observer.leader() };
+        let roles = self.roles();
         let random = &mut self.fault_streams[planned.source];
         let mut sets: Vec<NodeSet> = match &planned.action {
             Action::Partition { sides, .. } => {
@@ -148,10 +149,11 @@ impl World {
             action => targets_of(action).into_iter().map(|target| resolve(target, roles, random)).collect(),
         };
         if planned.random && self.scenario.tolerance != Tolerance::SafetyOnly && takes_away(&planned.action) {
-            let gone = self.nodes.iter().filter(|node| !node.is_up() || node.paused().is_some());
+            let gone = self.nodes.iter().filter(|node| roles.members & 1 << node.index != 0);
+            let gone = gone.filter(|node| !node.is_up() || node.paused().is_some());
             let gone = gone.fold(0, |set: NodeSet, node| set | 1 << node.index);
             let all = sets.iter().fold(gone, |all, set| all | set);
-            if all.count_ones() as usize > (self.nodes.len() - 1) / 2 {
+            if all.count_ones() > (roles.members.count_ones() - 1) / 2 {
                 return None;
             }
         }
@@ -160,6 +162,13 @@ impl World {
             sets = known.iter().map(|side| side.iter().fold(0, |set, member| set | 1 << (member - 1))).collect();
         }
         Some(sets)
+    }
+
+    /// Who is who now.
+    pub(super) fn roles(&self) -> Roles {
+        let members = self.nodes.iter().filter(|node| node.standing == Standing::Member);
+        let members = members.fold(0, |set: NodeSet, node| set | 1 << node.index);
+        Roles { members, leader: self.observer.leader().filter(|leader| self.is_member(*leader)) }
     }
 
     fn inject(&mut self, planned: &Planned, targets: &[NodeSet]) {

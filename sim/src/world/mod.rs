@@ -28,6 +28,7 @@ mod faults;
 mod heap;
 mod leases;
 mod lines;
+mod members;
 mod mirror;
 mod net;
 mod node;
@@ -58,6 +59,7 @@ use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
 use crate::check::lessor::LeaseChecker;
 use crate::check::log::Committed;
+use crate::check::membership::MembershipChecker;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
@@ -130,6 +132,8 @@ enum Event {
     Heard,
     /// A removed member hears from another that it was removed, if the link's life `epoch` still lasts.
     Removed { from: NodeIndex, to: NodeIndex, life: u32, epoch: u32 },
+    /// A machine that was added is started as the member of this id.
+    Joins { node: NodeIndex, id: NodeId },
 }
 
 /// An event, and the record of what scheduled it.
@@ -211,6 +215,9 @@ pub(crate) struct World {
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
     lease_checker: LeaseChecker,
+    membership_checker: MembershipChecker,
+    /// The member that steps has changed its mind about who the members are, or has just started.
+    members_to_compare: bool,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
     store_to_compare: bool,
     files_checked: u64,
@@ -297,6 +304,8 @@ impl World {
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
             lease_checker: LeaseChecker::new(settings::leases(&scenario).ttl_min),
+            membership_checker: MembershipChecker::new(u64::from(settings::founders(&scenario))),
+            members_to_compare: false,
             store_to_compare: false,
             files_checked: 0,
             stops: 0,
@@ -389,6 +398,7 @@ impl World {
             Event::LineLost { node, stream, .. } => self.on_line_lost(node, stream),
             Event::Heard => self.phase = Phase::Over,
             Event::Removed { from, to, epoch, .. } => self.on_removed(from, to, epoch),
+            Event::Joins { node, id } => self.join(node, id),
         }
         self.look_for_the_end();
     }

@@ -3,6 +3,7 @@
 use super::KeptFile;
 use super::clock::MemberClock;
 use super::disk::SimDisk;
+use super::members::Standing;
 use super::net::NodeSet;
 use super::record::{NodeIndex, RecordId};
 use seedbed::bug::BugSet;
@@ -50,6 +51,12 @@ pub(super) struct Node {
     pub(super) cut_by: u16,
     /// Its data was damaged by a fault that no protocol tolerates: it may refuse to start.
     pub(super) damaged: bool,
+    /// What it is to the cluster.
+    pub(super) standing: Standing,
+    /// It was added to a cluster that was there: it begins with nothing and knows nobody.
+    pub(super) joined: bool,
+    /// It has yet to start for the first time under its id.
+    pub(super) fresh: bool,
     /// A fault made its disk fail: it may stop by itself.
     pub(super) disk_fails: bool,
 }

@@ -212,8 +212,10 @@ impl World {
             TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
                 let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());
                 self.fail(result);
+                self.members_to_compare = true;
                 self.installed(index, applied);
             }
+            TraceEvent::ConfApplied { .. } => self.members_to_compare = true,
             event => self.observe_storage(index, &event),
         }
     }

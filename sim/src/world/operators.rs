@@ -5,13 +5,17 @@
 
 use super::World;
 use super::node::members_of;
-use super::plan::{Roles, resolve};
+use super::plan::resolve;
 use super::record::{NodeIndex, What};
 use super::tasks::{CallError, CallResult};
 use crate::scenario::{OperationAction, Target};
 use seedbed::api::{Request, RequestId};
 use seedbed::member::Input;
-use seedbed::pb::etcdserverpb::{AlarmAction, AlarmMember, AlarmRequest, CompactionRequest};
+use seedbed::pb::etcdserverpb::{
+    AlarmAction, AlarmMember, AlarmRequest, CompactionRequest, MemberAddRequest, MemberPromoteRequest,
+    MemberRemoveRequest, MemberUpdateRequest,
+};
+use seedbed::raft::NodeId;
 
 /// Calls of operators have numbers that no client's call has.
 pub(super) const CALLS: u64 = 1 << 63;
@@ -52,6 +56,26 @@ impl World {
                     self.current = record;
                 }
             }
+            OperationAction::MemberAdd { target, learner } => {
+                let Some(machine) = self.one(target, stream) else { return };
+                let peer_urls = vec![format!("http://n{}:2380", machine + 1)];
+                self.ask_leader(number, Request::MemberAdd(MemberAddRequest { peer_urls, is_learner: learner }));
+            }
+            OperationAction::MemberRemove { target } => {
+                let Some(id) = self.id_of(target, stream) else { return };
+                self.ask_leader(number, Request::MemberRemove(MemberRemoveRequest { id }));
+            }
+            OperationAction::MemberPromote { target } => {
+                let Some(id) = self.id_of(target, stream) else { return };
+                self.ask_leader(number, Request::MemberPromote(MemberPromoteRequest { id }));
+            }
+            OperationAction::MemberUpdate { target } => {
+                let Some(machine) = self.one(target, stream) else { return };
+                let id = self.nodes[usize::from(machine)].id;
+                // A port that no request before had: each asks for something new.
+                let peer_urls = vec![format!("http://n{}:{}", machine + 1, 20_000 + self.next_operator_call % 10_000)];
+                self.ask_leader(number, Request::MemberUpdate(MemberUpdateRequest { id, peer_urls }));
+            }
             OperationAction::ReadTransaction { target, lasting } => {
                 let lasting = self.fault_streams[stream].within(lasting);
                 self.tell(number, target, Input::HoldImage(lasting));
@@ -60,8 +84,21 @@ impl World {
     }
 
     fn all(&mut self, target: Target, stream: usize) -> Vec<NodeIndex> {
-        let roles = Roles { members: self.nodes.len() as u8, leader: self.observer.leader() };
+        let roles = self.roles();
         members_of(resolve(target, roles, &mut self.fault_streams[stream])).collect()
+    }
+
+    /// The id under which the machine that is meant is a member, or was one last.
+    fn id_of(&mut self, target: Target, stream: usize) -> Option<NodeId> {
+        self.one(target, stream).map(|machine| self.nodes[usize::from(machine)].id)
+    }
+
+    /// Asks the member that was elected last.
+    fn ask_leader(&mut self, number: u16, request: Request) {
+        match self.observer.leader() {
+            Some(leader) => self.ask(number, leader, |_| request),
+            None => self.operation_failed(number, "no leader was elected yet"),
+        }
     }
 
     fn one(&mut self, target: Target, stream: usize) -> Option<NodeIndex> {

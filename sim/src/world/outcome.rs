@@ -83,6 +83,8 @@ pub struct Outcome {
     pub files_checked: u64,
     /// Members that stopped by themselves.
     pub stops: u64,
+    /// Members added, promoted, moved and removed.
+    pub member_changes: u64,
     /// What some records cannot say themselves: why a member refused to start, or an operator's wish.
     pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
@@ -146,6 +148,7 @@ impl World {
             compactions_compared: self.compaction_checker.compared(),
             files_checked: self.files_checked,
             stops: self.stops,
+            member_changes: self.membership_checker.changes(),
             notes: self.notes,
             retries: log.retries,
             data,

@@ -200,13 +200,15 @@ fn two_sides(members: u8, random: &mut Stream) -> Vec<Vec<u8>> {
 /// Who is who when a target is resolved.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Roles {
-    pub(super) members: u8,
+    /// The machines that are members.
+    pub(super) members: NodeSet,
     pub(super) leader: Option<NodeIndex>,
 }
 
 /// The members that a target means now.
 pub(super) fn resolve(target: Target, roles: Roles, random: &mut Stream) -> NodeSet {
-    let all: NodeSet = (1 << roles.members) - 1;
+    let all = roles.members;
+    let count = all.count_ones() as u8;
     let one = |set: NodeSet, random: &mut Stream| {
         let members: Vec<NodeIndex> = super::node::members_of(set).collect();
         if members.is_empty() { 0 } else { 1 << *random.pick(&members) }
@@ -233,8 +235,8 @@ pub(super) fn resolve(target: Target, roles: Roles, random: &mut Stream) -> Node
         Target::Followers => all & !leader,
         Target::Random => one(all, random),
         Target::All => all,
-        Target::Minority => some((roles.members - 1) / 2, random),
-        Target::Majority => some(roles.members / 2 + 1, random),
+        Target::Minority => some(count.saturating_sub(1) / 2, random),
+        Target::Majority => some(count / 2 + 1, random),
     }
 }
 

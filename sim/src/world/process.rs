@@ -1,5 +1,6 @@
 //! Members as processes: they start, step, wait for their CPU, crash.
 
+use super::members::Standing;
 use super::net::{FRAME, Verdict};
 use super::node::Process;
 use super::plan::Happening;
@@ -21,8 +22,11 @@ impl World {
     pub(super) fn start(&mut self, index: NodeIndex) {
         let config = self.config(index);
         let node = &mut self.nodes[usize::from(index)];
+        if node.standing == Standing::Spare {
+            return;
+        }
         node.life += 1;
-        let restarted = node.life > 1;
+        let restarted = !std::mem::take(&mut node.fresh);
         let now = node.clock.now(self.now);
         let mut effects = std::mem::take(&mut self.effects);
         effects.clear();
@@ -63,6 +67,7 @@ impl World {
         } else if restarted {
             forgotten = self.replay_checker.forgotten(at, member.raft());
         }
+        self.members_to_compare = true;
         let size = member.store().engine().stats().size;
         let applied = member.store().consistent_index();
         if applied > 0 {
@@ -182,6 +187,7 @@ impl World {
             self.observe(index, event);
         }
         self.look_at_store(index);
+        self.look_at_members(index);
         for op in effects.disk.drain(..) {
             if !self.start_disk_op(index, leaves, op) {
                 // The power is off: nothing more leaves this member.
@@ -368,6 +374,9 @@ impl World {
         self.judge_stop(index, record, reason);
         let node = &mut self.nodes[usize::from(index)];
         node.process = Process::Stopped;
+        if *reason == StopReason::Removed {
+            node.standing = Standing::Spare;
+        }
         self.gone(index);
     }
 

@@ -137,7 +137,9 @@ impl World {
             return;
         }
         self.phase = Phase::Probing;
-        let up = self.nodes.iter().filter(|node| node.is_up()).map(|node| node.index);
+        // Learners take no writes.
+        let votes = |node: &&super::Node| self.is_member(node.index) && !self.membership_checker.is_learner(node.id);
+        let up = self.nodes.iter().filter(votes).filter(|node| node.is_up()).map(|node| node.index);
         let members: Vec<NodeIndex> = up.collect();
         *self.probes.borrow_mut() = Probes { asked: members.clone(), pending: members.clone(), done_at: None };
         for member in members {
@@ -166,10 +168,11 @@ impl World {
     fn has_effective_leader(&self) -> bool {
         let leads = |leader: &super::Node| {
             let Some(member) = leader.member().filter(|member| member.is_leader()) else { return false };
-            let follows = self.nodes.iter().filter_map(|node| node.member());
+            let voters = &member.raft().conf().voters;
+            let follows = self.nodes.iter().filter(|node| voters.contains(&node.id)).filter_map(|node| node.member());
             let follows = follows
                 .filter(|other| other.raft().leader() == leader.id && other.raft().term() == member.raft().term());
-            follows.count() > self.nodes.len() / 2
+            follows.count() > voters.len() / 2
         };
         self.nodes.iter().any(leads)
     }
@@ -212,7 +215,8 @@ impl World {
             }
             _ => return,
         }
-        let mut applied = self.nodes.iter().filter_map(|node| node.member()).map(|member| member.store());
+        let members = self.nodes.iter().filter(|node| self.is_member(node.index));
+        let mut applied = members.filter_map(|node| node.member()).map(|member| member.store());
         let first = applied.next().map(|store| (store.consistent_index(), store.revision()));
         if applied.any(|store| Some(store.consistent_index()) != first.map(|first| first.0)) {
             return;

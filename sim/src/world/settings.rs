@@ -3,6 +3,7 @@
 use super::World;
 use super::clock::MemberClock;
 use super::disk::SimDisk;
+use super::members::Standing;
 use super::node::{Node, Process};
 use super::random::{Stream, stream_seed};
 use super::record::NodeIndex;
@@ -11,14 +12,14 @@ use seedbed::backend::{BoltConfig, EngineConfig, FreelistKind};
 use seedbed::bug::BugSet;
 use seedbed::disk::Shared;
 use seedbed::lease;
-use seedbed::member::{Config, Costs, Peer};
+use seedbed::member::{Config, Costs, InitialClusterState, Peer};
 use seedbed::pb::ids;
 use seedbed::time::Nanos;
 use std::collections::{BTreeMap, VecDeque};
 
 /// The cluster's members, none of them started.
 pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
-    let peers = peers(scenario);
+    let founders = founders(scenario);
     (0..scenario.cluster.members)
         .map(|index| {
             let number = index + 1;
@@ -29,7 +30,7 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
             let clock = MemberClock::new(ppm * sign(&mut random), skew * i64::from(sign(&mut random)));
             Node {
                 index,
-                id: peers[usize::from(index)].id,
+                id: peer(number).id,
                 process: Process::Down,
                 life: 0,
                 disk: Shared::new(SimDisk::new(scenario.disk.clone(), Stream::new(seed, &format!("disk/n{number}")))),
@@ -48,6 +49,9 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
                 cut_by: 0,
                 holds: Vec::new(),
                 damaged: false,
+                standing: if number > founders { Standing::Spare } else { Standing::Member },
+                joined: false,
+                fresh: true,
                 disk_fails: false,
             }
         })
@@ -59,14 +63,22 @@ fn bugs_of(scenario: &Scenario, number: u8) -> BugSet {
     own.fold(BugSet::NONE, |set, switch| set.with(switch.bug))
 }
 
-fn peers(scenario: &Scenario) -> Vec<Peer> {
-    (1..=scenario.cluster.members).map(peer).collect()
+/// How many members the cluster begins with.
+pub(super) fn founders(scenario: &Scenario) -> u8 {
+    scenario.cluster.members - scenario.cluster.spares
 }
+
+fn peers(scenario: &Scenario) -> Vec<Peer> {
+    (1..=founders(scenario)).map(peer).collect()
+}
+
+/// The clusters' token, which makes their members' ids theirs.
+const CLUSTER_TOKEN: &str = "seedbed";
 
 /// The member nK as its cluster knows it.
 pub(crate) fn peer(number: u8) -> Peer {
     let peer_urls = vec![format!("http://n{number}:2380")];
-    Peer { id: ids::member_id(&peer_urls, "seedbed", None), name: format!("n{number}"), peer_urls }
+    Peer { id: ids::member_id(&peer_urls, CLUSTER_TOKEN, None), name: format!("n{number}"), peer_urls }
 }
 
 /// The scenario's cost table, as the member takes it.
@@ -152,6 +164,9 @@ impl World {
             seed: stream_seed(self.seed, &stream),
             bugs: this.bugs,
             costs: self.costs,
+            cluster_token: CLUSTER_TOKEN.to_owned(),
+            name: format!("n{}", node + 1),
+            initial_cluster_state: if this.joined { InitialClusterState::Existing } else { InitialClusterState::New },
             ..Config::new(this.id, cluster_id, peers)
         }
     }
