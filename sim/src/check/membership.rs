@@ -161,7 +161,6 @@ fn text(members: &BTreeMap<NodeId, Known>) -> String {
 
 impl Members {
     /// Makes a change; `None` if it is refused. The inner `None`: nobody came or went.
-    #[expect(clippy::option_option, reason = "refused, made without anybody coming or going, made")]
     fn change(&mut self, change: &ConfChange) -> Option<Option<Change>> {
         let id = change.node_id;
         if self.removed.contains(&id) {

@@ -9,6 +9,7 @@ use super::node::Process;
 use super::record::{NodeIndex, What};
 use super::{Event, World};
 use crate::check::membership::Change;
+use crate::check::serializable::Restart;
 use crate::scenario::Unsynced;
 use seedbed::raft::NodeId;
 use seedbed::time::{MILLISECOND, Nanos};
@@ -62,6 +63,8 @@ impl World {
         node.standing = Standing::Member;
         (node.joined, node.fresh, node.damaged, node.commit_seen) = (true, true, false, 0);
         self.note(What::Turn(index));
+        // To whoever reads there without asking the others, the machine begins anew.
+        self.restarts.push(Restart { member: index, at: self.now });
         if self.nodes[at].hold(|kind| kind == super::node::HoldKind::Down).is_none() {
             self.start(index);
         }

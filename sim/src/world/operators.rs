@@ -58,6 +58,10 @@ impl World {
             }
             OperationAction::MemberAdd { target, learner } => {
                 let Some(machine) = self.one(target, stream) else { return };
+                if self.is_member(machine) {
+                    // Under another address, perhaps: a machine has room for one member.
+                    return self.operation_failed(number, &format!("n{} is a member already", machine + 1));
+                }
                 let peer_urls = vec![format!("http://n{}:2380", machine + 1)];
                 self.ask_leader(number, Request::MemberAdd(MemberAddRequest { peer_urls, is_learner: learner }));
             }
