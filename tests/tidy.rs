@@ -52,7 +52,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/backend", &["backend", "disk", "bug"]),
     ("src/interval.rs", &[]),
     ("src/mvcc", &["mvcc", "backend", "interval", "pb", "bug"]),
-    ("src/cluster", &["cluster", "backend", "pb", "raft"]),
+    ("src/cluster", &["cluster", "backend", "bug", "pb", "raft"]),
     ("src/api", &["api", "pb", "raft"]),
     ("src/lease", &["lease", "backend", "bug", "pb", "time"]),
     ("src/alarm.rs", &["alarm", "backend", "pb", "raft"]),
