@@ -11,7 +11,7 @@ pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
     AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
-    HashKvRequest, HashKvResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    HashKvRequest, HashKvResponse, HashResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
     LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, StatusResponse, TxnRequest,
     TxnResponse,
@@ -55,6 +55,32 @@ pub enum Request {
     Status,
     /// Hash this member's keys at a revision.
     HashKv(HashKvRequest),
+    /// Hash all buckets of this member's database.
+    Hash,
+}
+
+impl Request {
+    /// Whether it goes through the log, whatever becomes of it there. The others are answered by members themselves.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Request::Put(_)
+            | Request::DeleteRange(_)
+            | Request::Txn(_)
+            | Request::Compact(_)
+            | Request::LeaseGrant(_)
+            | Request::LeaseRevoke(_)
+            | Request::Alarm(_) => true,
+            Request::Range(_)
+            | Request::LeaseKeepAlive(_)
+            | Request::LeaseTimeToLive(_)
+            | Request::LeaseLeases
+            | Request::Defragment
+            | Request::MoveLeader(_)
+            | Request::Status
+            | Request::HashKv(_)
+            | Request::Hash => false,
+        }
+    }
 }
 
 /// What a request brought.
@@ -92,4 +118,6 @@ pub enum Response {
     Status(StatusResponse),
     /// To [`Request::HashKv`].
     HashKv(HashKvResponse),
+    /// To [`Request::Hash`].
+    Hash(HashResponse),
 }

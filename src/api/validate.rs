@@ -30,7 +30,8 @@ pub fn validate(request: &Request, max_ops: usize) -> Result<(), Error> {
         | Request::MoveLeader(_)
         | Request::Alarm(_)
         | Request::Status
-        | Request::HashKv(_) => Ok(()),
+        | Request::HashKv(_)
+        | Request::Hash => Ok(()),
     }
 }
 

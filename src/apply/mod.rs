@@ -280,7 +280,8 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         | Request::MoveLeader(_)
         | Request::Defragment
         | Request::Status
-        | Request::HashKv(_) => {
+        | Request::HashKv(_)
+        | Request::Hash => {
             panic!("invariant: only writes go into the log")
         }
     }

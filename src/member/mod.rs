@@ -17,7 +17,8 @@
 //!   lag behind; 5000 entries behind, requests are refused (lesson 03).
 //! - **the read loop** ([`reads`]) confirms linearizable reads in batches by ReadIndex (lesson 02).
 //! - **the watch loop** ([`watch_loop`]) tells clients of changes (lesson 08).
-//! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads (lesson 06).
+//! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads, and keepalives
+//!   reach it from everywhere ([`lease_questions`]; lesson 06).
 //! - **the committer** ([`committer`]) makes the backend's batch durable every 100 ms (lesson 03), **the compactor**
 //!   ([`compactor`]) removes what was compacted in batches, **the auto-compactor** ([`auto_compactor`]) decides when to
 //!   (lesson 11), **the defragger** ([`defragger`]) copies the
@@ -40,6 +41,7 @@ mod effects;
 mod hasher;
 mod installer;
 mod lease_loop;
+mod lease_questions;
 mod peers;
 mod quota;
 mod raft_loop;
@@ -55,6 +57,7 @@ pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, Peer};
 pub use corruption::PeerHash;
 pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use lease_questions::{LeaseAnswer, LeaseQuestion};
 pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
@@ -80,6 +83,7 @@ use defragger::Defragger;
 use hasher::Hasher;
 use installer::Installer;
 use lease_loop::LeaseLoop;
+use lease_questions::LeaseQuestions;
 use quota::Quota;
 use raft_loop::RaftLoop;
 use reads::ReadLoop;
@@ -102,6 +106,7 @@ pub struct Member {
     reads: ReadLoop,
     writes: Writes,
     lease_loop: LeaseLoop,
+    lease_questions: LeaseQuestions,
     quota: Quota,
     hasher: Hasher,
     corruption: Corruption,
@@ -192,7 +197,7 @@ impl Member {
             self.reads.wake_at(),
             self.slice_wakes_at(),
             self.writes.wake_at(),
-            self.lease_wakes_at(),
+            self.lease_wakes_at(now),
             self.quota.wake_at(),
             self.hasher_wakes_at(),
             self.corruption_wakes_at(),
@@ -205,13 +210,6 @@ impl Member {
     fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
         match request {
             Request::Range(range) => self.on_range(now, id, range, fx),
-            Request::Put(_)
-            | Request::DeleteRange(_)
-            | Request::Txn(_)
-            | Request::Compact(_)
-            | Request::LeaseGrant(_)
-            | Request::LeaseRevoke(_)
-            | Request::Alarm(_) => self.on_write(now, id, request, fx),
             Request::LeaseKeepAlive(request) => self.on_keepalive(now, id, request.id, fx),
             Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, request, fx),
             Request::LeaseLeases => self.on_leases(id, fx),
@@ -219,6 +217,11 @@ impl Member {
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
             Request::Status => self.on_status(id, fx),
             Request::HashKv(request) => self.on_hash_kv(now, id, request.revision, fx),
+            Request::Hash => self.on_hash(id),
+            write => {
+                assert!(write.is_write(), "invariant: the rest goes through the log");
+                self.on_write(now, id, write, fx);
+            }
         }
     }
 
@@ -368,7 +371,8 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         | Response::MoveLeader
         | Response::Nothing
         | Response::Status(_)
-        | Response::HashKv(_)) => response,
+        | Response::HashKv(_)
+        | Response::Hash(_)) => response,
     }
 }
 

@@ -128,6 +128,7 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             lease_loop: LeaseLoop::default(),
+            lease_questions: Default::default(),
             auto_compactor: AutoCompactor::new(now.mono),
             quota: Quota::default(),
             hasher: Hasher::default(),

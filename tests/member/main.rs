@@ -126,6 +126,26 @@ fn a_snapshot_replaces_the_log_and_a_restart_stands_on_it() {
 }
 
 #[test]
+fn the_hash_of_everything_is_that_of_the_data_wherever_it_lies() {
+    let hash = |bench: &mut Bench| {
+        bench.step(Input::Request(RequestId(9), Request::Hash));
+        match bench.replies.pop() {
+            Some((_, Ok(Response::Hash(response)))) => response.hash,
+            other => panic!("expected a hash, found {other:?}"),
+        }
+    };
+    let mut bench = Bench::leading(config(1));
+    bench.put(1, "a", "1");
+    let one = hash(&mut bench);
+    bench.wait(1000);
+    let mut again = Bench::start(config(1), bench.disk.get().clone(), bench.now);
+    again.wait(3000);
+    assert_eq!(hash(&mut again), one, "an election applies an entry, and changes no data");
+    again.put(2, "a", "2");
+    assert_ne!(hash(&mut again), one);
+}
+
+#[test]
 fn without_a_leader_a_write_waits_and_then_times_out() {
     let mut bench = Bench::start(config(3), MemDisk::new(), Now::default());
     bench.put(1, "a", "1");
