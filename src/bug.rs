@@ -4,7 +4,8 @@
 //! code went wrong stands one readable branch, `if self.bugs.on(Bug::AckBeforeWal)`, and nothing else about it anywhere
 //! in the store: what the bug is, which versions had it and what shows it stands in this file's table.
 //!
-//! Switches are per member, so that a cluster of mixed versions can be built. Without the cargo feature `bugs`
+//! Switches are per member, so that a cluster of mixed versions can be built. A bug of a client is in all clients, if it is
+//! switched on without a member's name. Without the cargo feature `bugs`
 //! [`BugSet::on`] is a constant `false` and the branches are compiled away.
 
 /// A bug that can be switched on in one member.
@@ -81,6 +82,8 @@ pub enum Bug {
     /// Restoring the index passes over a tombstone whose earlier revisions are gone; a resumed compaction then removes
     /// it (etcd #19179).
     LoneTombstoneLost,
+    /// A client that waits for a lock believes to hold it once nobody is before it, its own key gone or not (etcd #11408).
+    JepsenLock,
 }
 
 /// A row of the catalogue.
@@ -106,7 +109,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 32] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -137,6 +140,8 @@ impl Bug {
         Bug::RestoreForgetsWatchers,
         Bug::CompactDropsTombstone,
         Bug::LoneTombstoneLost,
+        Bug::PromoteBeforeCatchup,
+        Bug::JepsenLock,
     ];
 
     /// The bug of that name.
@@ -425,6 +430,16 @@ impl Bug {
                 summary: "a new leader counts leases down, and renews them, before it has applied what earlier terms did to them",
                 scenario: "scenarios/lease/promote-before-catchup.toml",
                 check: "lease",
+                seeds_to_find: 1,
+            },
+            Bug::JepsenLock => BugInfo {
+                name: "jepsen-lock",
+                issue: "etcd #11408",
+                versions: "3.4.3, as Jepsen found it",
+                class: "lock",
+                summary: "a client whose key expired while it waited holds the lock as soon as nobody is before it",
+                scenario: "scenarios/lock/waiter-paused.toml",
+                check: "lock",
                 seeds_to_find: 1,
             },
             Bug::CheckpointVolatile => BugInfo {

@@ -26,6 +26,8 @@
 //!   disk      the seam to a disk            pb (etcd's encodings), time, bug
 //!   api       requests, answers, errors
 //!   disk_mem  a perfect disk, for tests      interval (a tree of key spans)
+//!
+//!   concurrency/  locks and elections, on the client's side: imports api, and nobody of the above imports it
 //! ```
 //!
 //! No arrow runs back, and `tests/tidy.rs` reads the sources to see that none does. The narrowest are worth knowing by
@@ -45,7 +47,8 @@
 //! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does; [`mvcc::watch`]: who is told of it.
 //! 4. [`backend`], then [`backend::bolt`]: where it comes to lie.
 //! 5. [`disk`], [`wal`], [`snap`]: what survives.
-//! 6. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
+//! 6. [`concurrency`]: what clients make of all this.
+//! 7. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
 //!
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
@@ -61,6 +64,7 @@ pub mod auth;
 pub mod backend;
 pub mod bug;
 pub mod cluster;
+pub mod concurrency;
 pub mod disk;
 pub mod disk_mem;
 pub mod interval;

@@ -57,6 +57,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/lease", &["lease", "backend", "bug", "pb", "time"]),
     ("src/alarm.rs", &["alarm", "backend", "pb", "raft"]),
     ("src/apply", &["alarm", "apply", "api", "backend", "bug", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
+    ("src/concurrency", &["concurrency", "api", "bug", "pb"]),
     ("src/auth", &["auth", "backend", "pb", "time"]),
 ];
 
