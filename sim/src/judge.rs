@@ -2,7 +2,7 @@
 
 use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
 use crate::check::watch::{self, Guarantee, WatchRecord};
-use crate::check::{Budget, Violation, asked, by_log, serializable, transfer};
+use crate::check::{Budget, Violation, asked, by_log, informer, lock, serializable, transfer};
 use crate::explain::{self, Explainer};
 use crate::figures;
 use crate::report::{
@@ -195,6 +195,9 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "lease");
             self.line("lease", names, counted(self.outcome.leases.granted, "lease", "leases"));
         }
+        if !self.outcome.taken.is_empty() {
+            self.locks();
+        }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
@@ -204,6 +207,10 @@ impl Checks<'_> {
         }
         if wanted.watch && !self.outcome.watches.is_empty() {
             self.watches();
+        }
+        if !self.outcome.caches.is_empty() {
+            let result = informer::check(&self.outcome.caches, &self.outcome.truth);
+            self.verdict("informer", result.map(|copies| counted(copies, "copy", "copies")));
         }
         if let Some(message) = &self.outcome.panic {
             self.fail("panic", message.clone(), Vec::new());
@@ -266,6 +273,26 @@ impl Checks<'_> {
             Err((number, text)) => {
                 self.fail("transfer-total", text, vec![self.outcome.asked[number].to_string()]);
                 self.line("transfer-total", vec!["transfer-total".into()], String::new());
+            }
+        }
+    }
+
+    fn locks(&mut self) {
+        let Outcome { taken, truth, .. } = self.outcome;
+        let holders = counted(taken.len() as u64, "holder", "holders");
+        self.verdict("lock", lock::judge_holders(taken, truth).map(|()| holders));
+        if self.scenario.workloads.iter().any(|workload| workload.kind == WorkloadKind::Locks) {
+            self.verdict("fencing", lock::judge_fencing(truth).map(|writes| counted(writes, "write", "writes")));
+        }
+    }
+
+    /// The line of a check that passes with a detail, or fails with a sentence.
+    fn verdict(&mut self, check: &str, result: Result<String, String>) {
+        match result {
+            Ok(detail) => self.line(check, Vec::new(), detail),
+            Err(text) => {
+                self.fail(check, text, Vec::new());
+                self.line(check, vec![check.into()], String::new());
             }
         }
     }
@@ -489,6 +516,8 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::LeasesGranted => outcome.leases.granted as f64,
         Observation::LeasesExpired => outcome.leases.expired as f64,
         Observation::LeasesLeft => outcome.leases.left as f64,
+        Observation::LocksTaken => outcome.taken.len() as f64,
+        Observation::Conflicts => outcome.conflicts as f64,
         other => {
             let of_others = watched.observe(*other).or_else(|| figures::observe(*other, tally));
             of_others.expect("invariant: the rest is of watches or of databases")

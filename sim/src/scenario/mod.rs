@@ -85,7 +85,7 @@ pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
 pub use watching::{AfterList, OnCompacted, WatchStart, Watching};
-pub use workload::{Endpoints, Guard, Mix, Workload, WorkloadKind};
+pub use workload::{Endpoints, Fence, Guard, Mix, Workload, WorkloadKind};
 
 pub(crate) use vocabulary::vocabulary;
 

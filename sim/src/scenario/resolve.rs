@@ -3,7 +3,7 @@
 
 use super::{
     BugSwitch, Check, Clock, Cluster, Cost, Disk, Endpoints, Event, Expect, Mix, Network, Observation, Range32,
-    ReportSettings, Scenario, Trigger, Workload, WorkloadKind,
+    Range64, ReportSettings, Scenario, Trigger, Workload, WorkloadKind,
     at::At,
     error::Problem,
     expect::ExpectShape,
@@ -153,6 +153,13 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         timeout: positive_time(&shape.timeout, defaults.timeout)?,
         ttl: positive_time(&shape.ttl, defaults.ttl)?,
         keep_alive: shape.keep_alive.as_ref().map_or(defaults.keep_alive, |keep_alive| *keep_alive.get()),
+        shared: shape.shared.as_ref().is_some_and(|shared| *shared.get()),
+        fence: shape.fence.as_ref().map_or(defaults.fence, |fence| *fence.get()),
+        stall: shape.stall.as_ref().map_or(defaults.stall, |stall| {
+            let Ends { lo: Time(lo), hi: Time(hi) } = *stall.get();
+            Range64::new(lo, hi)
+        }),
+        compact_every: positive_time(&shape.compact_every, defaults.compact_every)?,
         guard: shape.guard.as_ref().map_or(defaults.guard, |guard| *guard.get()),
         endpoints,
         start,
@@ -367,6 +374,8 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::MirrorWrong => &shape.mirror_wrong,
             Observation::RingTold => &shape.ring_told,
             Observation::RingLost => &shape.ring_lost,
+            Observation::LocksTaken => &shape.locks_taken,
+            Observation::Conflicts => &shape.conflicts,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });

@@ -4,8 +4,8 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, Guard, InFlight, MessageKind, Observation, PlotKind,
-    Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
+    DiskErrorKind, Endpoints, Engine, Family, Fence, FileKind, Freelist, Guard, InFlight, MessageKind, Observation,
+    PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     expect::ExpectShape,
@@ -144,15 +144,24 @@ pub(super) struct WorkloadShape {
     pub(super) ttl: Key<Time>,
     /// Whether they keep their leases alive for a while (workload leases; default true).
     pub(super) keep_alive: Key<bool>,
+    /// Whether each lease has a second holder, who keeps it alive and does not know when it is given back (workload
+    /// leases; default false).
+    pub(super) shared: Key<bool>,
     /// What their transactions compare (workload transfer; default mod-revisions).
     pub(super) guard: Key<Guard>,
+    /// What keeps writes of former holders away (workload locks; default owner).
+    pub(super) fence: Key<Fence>,
+    /// How long they stand still now and then (workloads locks, elections; default 0).
+    pub(super) stall: Key<Ends<Time>>,
+    /// How often each of them compacts, or tries to (workload kubernetes; default 5 min).
+    pub(super) compact_every: Key<Time>,
     /// Which members they talk to (default all).
     pub(super) endpoints: Key<Endpoints>,
     /// When they begin (default 0).
     pub(super) start: Key<Time>,
     /// When they stop (default: at the end).
     pub(super) stop: Key<Time>,
-    /// How they watch (watch-all, list-watch, v2-ring).
+    /// How they watch (watch-all, list-watch, v2-ring, kubernetes).
     pub(super) watch: Option<WatchShape>,
 }
 

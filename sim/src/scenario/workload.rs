@@ -1,6 +1,6 @@
 //! `[[workload]]`: what the clients do.
 
-use super::{Range32, Watching, units::SECOND, vocabulary};
+use super::{Range32, Range64, Watching, units::SECOND, vocabulary};
 
 /// A group of clients that do the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +23,16 @@ pub struct Workload {
     pub ttl: u64,
     /// Whether they keep their leases alive for a while (workload `leases`).
     pub keep_alive: bool,
+    /// Whether each lease has a second holder, who knows nothing of the first (workload `leases`).
+    pub shared: bool,
     /// What their transactions compare (workload `transfer`).
     pub guard: Guard,
+    /// What keeps writes of former holders away (workload `locks`).
+    pub fence: Fence,
+    /// How long they stand still now and then (workloads `locks` and `elections`), in nanoseconds.
+    pub stall: Range64,
+    /// How often each compacts, or tries to (workload `kubernetes`), in nanoseconds.
+    pub compact_every: u64,
     /// Which members they talk to.
     pub endpoints: Endpoints,
     /// When they begin, in nanoseconds of the run.
@@ -47,7 +55,11 @@ impl Default for Workload {
             timeout: 5 * SECOND,
             ttl: 5 * SECOND,
             keep_alive: true,
+            shared: false,
             guard: Guard::ModRevisions,
+            fence: Fence::Owner,
+            stall: Range64::exactly(0),
+            compact_every: 300 * SECOND,
             endpoints: Endpoints::All,
             start: 0,
             stop: None,
@@ -75,6 +87,12 @@ vocabulary! {
         ListWatch = "list-watch",
         /// How etcd v2 served watches, modelled on the client's side: the last 1,000 changes, and one long poll for each.
         V2Ring = "v2-ring",
+        /// Locks that are taken, written under and given back by clients that stall now and then.
+        Locks = "locks",
+        /// Elections: clients that campaign, proclaim and resign.
+        Elections = "elections",
+        /// What the API servers of a Kubernetes cluster do: objects, pages, informers, events, compaction.
+        Kubernetes = "kubernetes",
     }
 }
 
@@ -88,10 +106,29 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// What keeps writes of former holders of a lock away.
+    pub enum Fence("fence") {
+        /// Each write compares whether the holder's key is still there.
+        Owner = "owner",
+        /// What is guarded refuses lower tokens than it has seen.
+        Token = "token",
+        /// Nothing.
+        None = "none",
+    }
+}
+
 impl WorkloadKind {
     /// Whether its clients ask for other things than the history of keys has.
     pub fn asks_anything(self) -> bool {
-        matches!(self, WorkloadKind::Leases | WorkloadKind::Transfer)
+        matches!(
+            self,
+            WorkloadKind::Leases
+                | WorkloadKind::Transfer
+                | WorkloadKind::Locks
+                | WorkloadKind::Elections
+                | WorkloadKind::Kubernetes
+        )
     }
 }
 

@@ -6,9 +6,11 @@
 use super::mirror::Mirror;
 use super::tasks::{CallError, CallResult, Handle};
 use super::watch_client::WatchClient;
-use crate::check::asked::{Asked, Ending, is_of_the_store, is_write};
+use crate::check::asked::{Asked, Ending, is_of_the_store};
 use crate::check::by_log::ASKED;
 use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
+use crate::check::informer::SeenCache;
+use crate::check::lock::Taken;
 use crate::check::watch::{End, WatchRecord};
 use bytes::Bytes;
 use seedbed::api::{Code, Error, Request, Response};
@@ -46,6 +48,12 @@ pub(crate) struct Log {
     pub(crate) wanted_from: BTreeMap<u32, i64>,
     /// Copies of the store.
     pub(crate) mirrors: Vec<Mirror>,
+    /// Copies of the store as they were now and then.
+    pub(crate) caches: Vec<SeenCache>,
+    /// Locks that were taken, and elections that were won.
+    pub(crate) taken: Vec<Taken>,
+    /// Updates that found the object changed.
+    pub(crate) conflicts: u64,
     /// Changes that v2 consumers heard of.
     pub(crate) ring_told: u64,
     /// Changes that they came too late for.
@@ -94,6 +102,13 @@ impl Client {
     pub fn watches(&self, window: usize) -> WatchClient {
         let endpoints = (self.endpoints.clone(), self.current);
         WatchClient::new(self.handle.clone(), self.log.clone(), self.number, endpoints, window)
+    }
+
+    /// The same client once more, for another of its programs.
+    pub(super) fn again(&self) -> Client {
+        let Client { handle, log, number, endpoints, current, timeout } = self;
+        let (handle, log, endpoints) = (handle.clone(), log.clone(), endpoints.clone());
+        Client { handle, log, number: *number, endpoints, current: *current, timeout: *timeout }
     }
 
     pub(super) fn log(&self) -> &Rc<RefCell<Log>> {
@@ -169,12 +184,12 @@ impl Client {
             log.asked.push(Asked { client, member, call, request: request.clone(), ending: Ending::Unknown });
             log.asked.len() - 1
         };
-        let sent = self.send(&request, is_write(&request), ASKED | number as u32, call + self.timeout).await;
+        let sent = self.send(&request, request.is_write(), ASKED | number as u32, call + self.timeout).await;
         let ret = self.handle.now();
         let ending = match sent {
             Ok(response) => Ending::Answered { ret, response },
             Err(CallError::Member(error)) if is_of_the_store(&error) => Ending::Refused { ret, error },
-            Err(error) if is_write(&request) && is_lost(&error) => Ending::Unknown,
+            Err(error) if request.is_write() && is_lost(&error) => Ending::Unknown,
             Err(_) => Ending::Failed,
         };
         let asked = &mut self.log.borrow_mut().asked[number];

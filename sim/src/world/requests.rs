@@ -4,10 +4,11 @@ use super::client::Client;
 use super::node::HoldKind;
 use super::random::Stream;
 use super::record::{NodeIndex, What};
+use super::session::bugs_of_clients;
 use super::tasks::CallError;
-use super::{Event, Phase, Probes, World, leases, mirror, transfer, watching, workload};
+use super::{Event, Phase, Probes, World, kubernetes, leases, locks, mirror, transfer, watching, workload};
 use crate::check::{Failure, history};
-use crate::scenario::{Endpoints, WorkloadKind};
+use crate::scenario::{Endpoints, Workload, WorkloadKind};
 use bytes::Bytes;
 use seedbed::api::{Error, Request, RequestId, Response};
 use seedbed::member::Input;
@@ -24,21 +25,33 @@ impl World {
     pub(super) fn spawn_workloads(&mut self) {
         let scenario = self.scenario.clone();
         self.log.borrow_mut().asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
+        let bugs = bugs_of_clients(&scenario.cluster.bugs);
+        let endpoints = |workload: &Workload| match workload.endpoints {
+            Endpoints::All => (0..scenario.cluster.members).collect(),
+            Endpoints::Member(member) => vec![member - 1],
+        };
         let mut number = 0;
         for workload in &scenario.workloads {
             for place in 0..workload.clients {
-                let endpoints = match workload.endpoints {
-                    Endpoints::All => (0..scenario.cluster.members).collect(),
-                    Endpoints::Member(member) => vec![member - 1],
-                };
-                let client = self.client(number, endpoints, workload.timeout);
+                let client = self.client(number, endpoints(workload), workload.timeout);
                 let random = Stream::new(self.seed, &format!("client/{number}"));
                 let (workload, until) = (workload.clone(), scenario.duration);
                 match workload.kind {
                     WorkloadKind::Kv => self.tasks.spawn(workload::kv(client, workload, random, number, until)),
                     WorkloadKind::Leases => {
-                        self.tasks.spawn(leases::leases(client, workload, random, number, until));
+                        let board = leases::Board::default();
+                        if workload.shared {
+                            number += 1;
+                            let second = self.client(number, endpoints(&workload), workload.timeout);
+                            self.tasks.spawn(leases::second_holder(second, workload.clone(), board.clone(), until));
+                        }
+                        self.tasks.spawn(leases::leases(client, workload, random, board, until));
                     }
+                    WorkloadKind::Locks => self.tasks.spawn(locks::locks(client, workload, random, bugs, until)),
+                    WorkloadKind::Elections => {
+                        self.tasks.spawn(locks::elections(client, workload, random, bugs, until));
+                    }
+                    WorkloadKind::Kubernetes => self.spawn_api_server(client, workload, random, until),
                     WorkloadKind::Transfer => {
                         self.tasks.spawn(transfer::transfer(client, workload, random, until));
                     }
@@ -60,6 +73,14 @@ impl World {
                 number += 1;
             }
         }
+    }
+
+    /// Writer, informer and compactor of one client.
+    fn spawn_api_server(&mut self, client: Client, workload: Workload, random: Stream, until: Nanos) {
+        let compactions = Stream::new(self.seed, &format!("client/{}/compactor", client.number()));
+        self.tasks.spawn_watching(kubernetes::informer(client.again(), workload.clone()));
+        self.tasks.spawn(kubernetes::compactor(client.again(), workload.clone(), compactions, until));
+        self.tasks.spawn(kubernetes::writer(client, workload, random, until));
     }
 
     fn client(&self, number: u32, endpoints: Vec<u8>, timeout: Nanos) -> Client {
