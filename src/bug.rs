@@ -430,7 +430,7 @@ impl Bug {
                 summary: "a new leader counts leases down, and renews them, before it has applied what earlier terms did to them",
                 scenario: "scenarios/lease/promote-before-catchup.toml",
                 check: "lease",
-                seeds_to_find: 1,
+                seeds_to_find: 5,
             },
             Bug::JepsenLock => BugInfo {
                 name: "jepsen-lock",

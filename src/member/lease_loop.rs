@@ -62,7 +62,7 @@ impl Member {
             // The rate is that of a second, and the loop comes by twice in it.
             let expired = self.state.lessor.expired(now.mono, self.config.lease_revoke_rate / 2);
             if self.config.bugs.on(Bug::StaleLeaderRevokes) {
-                self.revoke_expired(&expired);
+                self.revoke_expired(self.raft.term(), &expired);
             } else if !expired.is_empty() {
                 self.confirm_leadership(now, expired);
             }
@@ -72,9 +72,10 @@ impl Member {
         self.answer_lease_questions(now, fx);
     }
 
-    /// A majority says that this member leads: what has expired is over.
-    pub(super) fn revoke_expired(&mut self, leases: &[i64]) {
-        if !self.state.lessor.is_primary() {
+    /// A majority says that this member leads: what has expired is over. But one that lost the lead and won it again while
+    /// the question was out has begun to count anew since, and what had expired in the earlier term lives.
+    pub(super) fn revoke_expired(&mut self, term: u64, leases: &[i64]) {
+        if !self.state.lessor.is_primary() || self.raft.term() != term {
             return;
         }
         for &id in leases.iter().filter(|id| self.state.lessor.contains(**id)) {

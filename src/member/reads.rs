@@ -51,8 +51,8 @@ struct Read {
 enum Asked {
     /// A client's read.
     Range(RequestId, RangeRequest),
-    /// Whether this member still leads, before it ends these leases.
-    Leadership(Vec<i64>),
+    /// Whether this member still leads in this term, before it ends these leases.
+    Leadership(u64, Vec<i64>),
     /// The same, before it compares the others' keys with its own.
     Check,
 }
@@ -119,7 +119,7 @@ impl Member {
     /// Asks a majority whether this member leads; if it does, [`Member::revoke_expired`] gets the leases.
     pub(super) fn confirm_leadership(&mut self, now: Now, leases: Vec<i64>) {
         let deadline = now.mono + self.config.request_timeout();
-        self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
+        self.reads.gathering.push_back(Read { asked: Asked::Leadership(self.raft.term(), leases), deadline });
     }
 
     /// Asks the same for the corruption check.
@@ -152,7 +152,7 @@ impl Member {
         {
             match read.asked {
                 Asked::Range(id, request) => self.serve(id, request, fx),
-                Asked::Leadership(leases) => self.revoke_expired(&leases),
+                Asked::Leadership(term, leases) => self.revoke_expired(term, &leases),
                 Asked::Check => self.check_is_confirmed(now),
             }
         }
