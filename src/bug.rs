@@ -58,6 +58,14 @@ pub enum Bug {
     ProgressOvertakes,
     /// After a snapshot watchers count as synced and no key finds them (etcd #8411, #9281).
     RestoreForgetsWatchers,
+    /// Changes of users and roles are written without the consistent index, so that a restart applies them again
+    /// (etcd #11651).
+    AuthCiUnsaved,
+    /// What users may do is not derived anew from the records of a snapshot (etcd #14571).
+    AuthCacheNotRestored,
+    /// The revoke of an expired lease carries no identity, and is not checked: two halves of an old version, which
+    /// fit together, but not with a new one (etcd #11689).
+    RevokeUnauthenticated,
 }
 
 /// A row of the catalogue.
@@ -298,6 +306,36 @@ impl Bug {
                 class: "watch",
                 summary: "a snapshot leaves watchers marked as synced where no key finds them: they hear nothing more",
                 ..UNSHOWN
+            },
+            Bug::AuthCiUnsaved => BugInfo {
+                name: "auth-ci-unsaved",
+                issue: "etcd #11651",
+                versions: "< 3.4.8, < 3.3.21",
+                class: "inconsistency",
+                summary: "changes of users and roles leave the consistent index behind, so a restart counts them twice",
+                scenario: "scenarios/inconsistency/auth-ci-unsaved.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::AuthCacheNotRestored => BugInfo {
+                name: "auth-cache-not-restored",
+                issue: "etcd #14571, #14355",
+                versions: "3.5.5, 3.4.20 and 3.4.21",
+                class: "inconsistency",
+                summary: "a snapshot brings users and roles, but what they may do stays as it was before",
+                scenario: "scenarios/inconsistency/auth-cache-not-restored.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::RevokeUnauthenticated => BugInfo {
+                name: "revoke-unauthenticated",
+                issue: "etcd #11689",
+                versions: "3.2 beside 3.3",
+                class: "inconsistency",
+                summary: "a leader of the old version ends leases on nobody's behalf; members of the new one refuse",
+                scenario: "scenarios/inconsistency/revoke-unauthenticated.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
             },
         }
     }

@@ -55,8 +55,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
     ("src/api", &["api", "pb", "raft"]),
     ("src/lease", &["lease", "backend", "pb", "time"]),
-    ("src/apply", &["apply", "api", "backend", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
-    ("src/auth", &["auth", "backend", "pb", "time"]),
+    ("src/apply", &["apply", "api", "auth", "backend", "bug", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
+    ("src/auth", &["auth", "api", "backend", "bug", "pb", "time"]),
 ];
 
 #[test]

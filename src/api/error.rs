@@ -1,5 +1,7 @@
 //! etcd's errors, in its words and with its status codes: clients match on both.
 
+use super::AuthError;
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
@@ -66,6 +68,9 @@ pub enum Error {
     /// The member has stopped.
     #[error("etcdserver: server stopped")]
     Stopped,
+    /// Auth refuses it.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
 }
 
 /// gRPC's status codes, as far as [`Error`] uses them.
@@ -77,6 +82,8 @@ pub enum Code {
     InvalidArgument,
     /// 5
     NotFound,
+    /// 7
+    PermissionDenied,
     /// 8
     ResourceExhausted,
     /// 9
@@ -85,6 +92,8 @@ pub enum Code {
     OutOfRange,
     /// 14
     Unavailable,
+    /// 16
+    Unauthenticated,
 }
 
 impl Error {
@@ -98,6 +107,7 @@ impl Error {
             | Error::TooManyOps
             | Error::DuplicateKey
             | Error::RequestTooLarge => Code::InvalidArgument,
+            Error::Auth(error) => error.code(),
             Error::TooManyRequests => Code::ResourceExhausted,
             Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
             Error::LeaseNotFound => Code::NotFound,

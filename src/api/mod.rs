@@ -1,11 +1,15 @@
 //! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
 //!
 //! `validate` refuses what can be seen to be wrong before anything is done; `error` says what went wrong, and in which
-//! words.
+//! words. `auth` has the requests about users and roles, and says who asks.
 
+mod auth;
+mod auth_error;
 mod error;
 mod validate;
 
+pub use auth::{AuthRequest, AuthResponse, Credentials};
+pub use auth_error::AuthError;
 pub use error::{Code, Error};
 pub use validate::validate;
 
@@ -48,6 +52,8 @@ pub enum Request {
     Defragment,
     /// Hand leadership to this member.
     MoveLeader(NodeId),
+    /// Something about users, roles and who may do what.
+    Auth(AuthRequest),
 }
 
 /// What a request brought.
@@ -79,4 +85,6 @@ pub enum Response {
     MoveLeader,
     /// Of an entry that nobody asked for.
     Nothing,
+    /// To [`Request::Auth`].
+    Auth(AuthResponse),
 }

@@ -27,7 +27,8 @@ pub fn validate(request: &Request, max_ops: usize) -> Result<(), Error> {
         | Request::LeaseTimeToLive(_)
         | Request::LeaseLeases
         | Request::Defragment
-        | Request::MoveLeader(_) => Ok(()),
+        | Request::MoveLeader(_)
+        | Request::Auth(_) => Ok(()),
     }
 }
 

@@ -1,30 +1,34 @@
 //! How a committed entry changes the state; nothing else does.
 //!
 //! ```text
-//!   entry ──▶ State::apply ──┬──▶ a write transaction: keys, and the records of leases and members,
+//!   entry ──▶ State::apply ──┬──▶ may its author do that? If not, it changes nothing
+//!                            ├──▶ a write transaction: keys, and the records of leases, users and members,
 //!                            │    with the consistent index that vouches for them
-//!                            └──▶ what is kept in memory beside them: which key hangs on which lease
+//!                            └──▶ what is kept in memory beside them: which key hangs on which lease, tokens
 //! ```
 //!
 //! Every member applies the same entries in the same order, so everything here must be deterministic: a request that
 //! fails must fail alike everywhere, and it takes its place in the log all the same (its consistent index is saved).
-//! Time is given only to what the leader alone counts, and no record depends on it.
+//! Time is given only to what each member counts for itself, leases and tokens, and no record depends on it.
 
+mod auth;
 mod state;
 
 pub use state::{RestoringState, State};
 
-use crate::api::{Error, Request, Response};
+use crate::api::{AuthError, Error, Request, Response};
+use crate::auth::AuthInfo;
 use crate::backend::{BackendError, Record};
+use crate::bug::Bug;
 use crate::cluster::{Change, ChangeError, Cluster};
 use crate::lease::{LeaseError, Lessor};
 use crate::mvcc::{self, MvccError, Store, WriteTxn};
 use crate::pb::etcdserverpb::{
-    DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
+    DeleteRangeRequest, InternalAuthenticateRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
 };
 use crate::raft::{Entry, EntryKind};
-use crate::time::Nanos;
+use crate::time::Now;
 use prost::Message as _;
 
 /// What an entry brought.
@@ -36,6 +40,8 @@ pub struct Applied {
     pub result: Result<Response, Error>,
     /// The revision that the answer's header names.
     pub revision: i64,
+    /// Auth refused it.
+    pub denied: Option<AuthError>,
 }
 
 /// A request that fails, or an engine that does.
@@ -73,6 +79,12 @@ impl From<LeaseError> for Failed {
     }
 }
 
+impl From<AuthError> for Failed {
+    fn from(error: AuthError) -> Failed {
+        Failed::Request(Error::Auth(error))
+    }
+}
+
 impl From<MvccError> for Error {
     fn from(error: MvccError) -> Error {
         match Failed::from(error) {
@@ -84,10 +96,10 @@ impl From<MvccError> for Error {
 }
 
 impl State {
-    /// Applies `entry`, whose index must follow the last applied one. `now` is monotonic time, for the leader's leases.
+    /// Applies `entry`, whose index must follow the last applied one. `now` is for the leader's leases and for tokens.
     /// An error is the engine's: the member must stop.
-    pub fn apply(&mut self, now: Nanos, entry: &Entry) -> Result<Applied, BackendError> {
-        let State { store, lessor } = self;
+    pub fn apply(&mut self, now: Now, entry: &Entry) -> Result<Applied, BackendError> {
+        let State { store, lessor, auth } = self;
         assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
         let (request, records) = match entry.kind {
             EntryKind::Normal => {
@@ -106,9 +118,21 @@ impl State {
             EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
         };
         let number = request.header.as_ref().map_or(0, |header| header.id);
-        let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
+        let place = mvcc::Applied { index: entry.index, term: entry.term };
+        let mut txn = if auth.bugs().on(Bug::AuthCiUnsaved) && auth::is_for_auth(&request) {
+            // etcd wrote users and roles in transactions of their own (etcd #11651).
+            store.write_unmarked(place)
+        } else {
+            store.write(place)?
+        };
         records.into_iter().try_for_each(|record| write(&mut txn, record))?;
-        let result = match run(&mut txn, lessor, now, &request) {
+        let denied = auth.check_entry(&request, &|lease| lessor.keys(lease).cloned().collect()).err();
+        let outcome = match denied {
+            Some(error) => Err(error.into()),
+            None if auth::is_for_auth(&request) => auth::run(&mut txn, auth, now, entry.index, &request),
+            None => run(&mut txn, lessor, now, &request),
+        };
+        let result = match outcome {
             Err(Failed::Engine(error)) => return Err(error),
             Err(Failed::Request(error)) => Err(error),
             Ok(response) => Ok(response),
@@ -116,14 +140,14 @@ impl State {
         let written = txn.take_written();
         let revision = txn.commit();
         written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
-        Ok(Applied { request: number, result, revision })
+        Ok(Applied { request: number, result, revision, denied })
     }
 }
 
 fn run(
     txn: &mut WriteTxn<'_>,
     lessor: &mut Lessor,
-    now: Nanos,
+    now: Now,
     request: &InternalRaftRequest,
 ) -> Result<Response, Failed> {
     let may_put = |put: &PutRequest| match put.lease {
@@ -146,7 +170,7 @@ fn run(
         lease_revoke(txn, lessor, revoke.id)
     } else if let Some(request) = &request.lease_checkpoint {
         for LeaseCheckpoint { id, remaining_ttl } in &request.checkpoints {
-            lessor.checkpoint(now, *id, *remaining_ttl).into_iter().try_for_each(|record| write(txn, record))?;
+            lessor.checkpoint(now.mono, *id, *remaining_ttl).into_iter().try_for_each(|record| write(txn, record))?;
         }
         Ok(Response::Nothing)
     } else {
@@ -158,10 +182,10 @@ fn run(
 fn lease_grant(
     txn: &mut WriteTxn<'_>,
     lessor: &mut Lessor,
-    now: Nanos,
+    now: Now,
     request: &LeaseGrantRequest,
 ) -> Result<Response, Failed> {
-    let (ttl, record) = lessor.grant(now, request.id, request.ttl)?;
+    let (ttl, record) = lessor.grant(now.mono, request.id, request.ttl)?;
     write(txn, record)?;
     Ok(Response::LeaseGrant(LeaseGrantResponse { id: request.id, ttl, ..Default::default() }))
 }
@@ -192,17 +216,29 @@ fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result
 
 /// The entry data of what a leader writes down about leases.
 pub fn encode_checkpoints(number: u64, checkpoints: LeaseCheckpointRequest) -> Vec<u8> {
-    InternalRaftRequest { lease_checkpoint: Some(checkpoints), ..numbered(number) }.encode_to_vec()
+    InternalRaftRequest { lease_checkpoint: Some(checkpoints), ..on_behalf_of(&AuthInfo::default(), number) }
+        .encode_to_vec()
 }
 
-fn numbered(number: u64) -> InternalRaftRequest {
-    let header = RequestHeader { id: number, ..Default::default() };
+/// The entry data of an authentication whose password was checked.
+pub fn encode_authentication(number: u64, authenticate: InternalAuthenticateRequest) -> Vec<u8> {
+    InternalRaftRequest { authenticate: Some(authenticate), ..on_behalf_of(&AuthInfo::default(), number) }
+        .encode_to_vec()
+}
+
+fn on_behalf_of(who: &AuthInfo, number: u64) -> InternalRaftRequest {
+    let header = RequestHeader { id: number, username: who.username.clone(), auth_revision: who.revision };
     InternalRaftRequest { header: Some(header), ..Default::default() }
 }
 
-/// The entry data of a write.
+/// The entry data of a request on nobody's behalf.
 pub fn encode(number: u64, request: Request) -> Vec<u8> {
-    let mut internal = numbered(number);
+    encode_as(&AuthInfo::default(), number, request)
+}
+
+/// The entry data of a request on somebody's behalf.
+pub fn encode_as(who: &AuthInfo, number: u64, request: Request) -> Vec<u8> {
+    let mut internal = on_behalf_of(who, number);
     match request {
         Request::Put(put) => internal.put = Some(put),
         Request::DeleteRange(delete) => internal.delete_range = Some(delete),
@@ -210,6 +246,7 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         Request::Compact(compaction) => internal.compaction = Some(compaction),
         Request::LeaseGrant(grant) => internal.lease_grant = Some(grant),
         Request::LeaseRevoke(revoke) => internal.lease_revoke = Some(revoke),
+        Request::Auth(request) => auth::put_into(&mut internal, request),
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
@@ -220,4 +257,10 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         }
     }
     internal.encode_to_vec()
+}
+
+/// The same entry under another number, on behalf of who its author is now.
+pub fn encode_again(who: &AuthInfo, number: u64, entry: &Entry) -> Vec<u8> {
+    let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+    InternalRaftRequest { header: on_behalf_of(who, number).header, ..request }.encode_to_vec()
 }

@@ -1,5 +1,6 @@
 //! All that entries change, and how it begins again from an engine.
 
+use crate::auth::AuthStore;
 use crate::backend::{BackendError, Engine};
 use crate::lease::{self, Lessor};
 use crate::mvcc::{RestoreError, Restoring, Store, StoreConfig};
@@ -13,12 +14,14 @@ pub struct State {
     pub store: Store,
     /// Which leases there are, and what hangs on them.
     pub lessor: Lessor,
+    /// Who may do what.
+    pub auth: AuthStore,
 }
 
 impl State {
     /// Nothing, in an empty engine.
     pub fn new(engine: Box<dyn Engine>, store: StoreConfig, lease: lease::Config) -> State {
-        State { store: Store::new(engine, store), lessor: Lessor::new(lease) }
+        State { store: Store::new(engine, store), lessor: Lessor::new(lease), auth: AuthStore::new(store.bugs) }
     }
 
     /// What an engine's records make, in one go.
@@ -34,22 +37,24 @@ impl State {
 pub struct RestoringState {
     restoring: Restoring,
     lessor: Lessor,
+    auth: AuthStore,
 }
 
 impl RestoringState {
-    /// Begins. The leases are read, and no key yet.
+    /// Begins. Leases, users and roles are read, and no key yet.
     pub fn new(
         engine: Box<dyn Engine>,
         store: StoreConfig,
         lease: lease::Config,
     ) -> Result<RestoringState, BackendError> {
         let lessor = Lessor::load(&*engine, lease)?;
-        Ok(RestoringState { restoring: Restoring::new(engine, store), lessor })
+        let auth = AuthStore::load(&*engine, store.bugs)?;
+        Ok(RestoringState { restoring: Restoring::new(engine, store), lessor, auth })
     }
 
     /// Reads the next chunk. `true` when none is left.
     pub fn step(&mut self) -> Result<bool, RestoreError> {
-        let RestoringState { restoring, lessor } = self;
+        let RestoringState { restoring, lessor, .. } = self;
         restoring.step_with(&mut |kv, tombstone| lessor.replay(kv, tombstone))
     }
 
@@ -58,6 +63,6 @@ impl RestoringState {
     /// # Panics
     /// Before [`RestoringState::step`] has said `true`.
     pub fn finish(self) -> State {
-        State { store: self.restoring.finish(), lessor: self.lessor }
+        State { store: self.restoring.finish(), lessor: self.lessor, auth: self.auth }
     }
 }

@@ -105,7 +105,7 @@ impl Member {
             self.raft.applied_to(entry.index);
             return;
         }
-        let applied = match self.state.apply(now.mono, entry) {
+        let mut applied = match self.state.apply(now, entry) {
             Ok(applied) => applied,
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
@@ -121,10 +121,12 @@ impl Member {
             revision: applied.revision,
             hash: self.state.store.hash(),
         });
-        if let Some(client) = self.writes.applied(applied.request) {
+        if let Some(pending) = self.writes.applied(applied.request)
+            && !self.goes_on(now, entry, &pending, &mut applied, fx)
+        {
             let header = self.header(applied.revision);
             let reply = applied.result.map(|response| with_header(response, header));
-            fx.replies.push((client, reply));
+            fx.replies.push((pending.client, reply));
         }
     }
 }

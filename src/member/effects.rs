@@ -1,7 +1,8 @@
 //! What goes into a step and what comes out of it.
 
 use super::StreamInput;
-use crate::api::{Error, Request, RequestId, Response};
+use super::job::{Job, JobId, JobOutput};
+use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
@@ -31,6 +32,10 @@ pub enum Input {
     SnapshotSent(NodeId, bool),
     /// A client's watch stream, numbered by whoever owns the member.
     Stream(StreamId, StreamInput),
+    /// A client's request that says who makes it.
+    RequestAs(RequestId, Credentials, Request),
+    /// A job of [`Effects::jobs`] is done.
+    JobDone(JobId, JobOutput),
 }
 
 /// What a step asks the world to do. The caller keeps one and clears it between steps, so that its vectors keep their
@@ -45,6 +50,8 @@ pub struct Effects {
     pub watch: Vec<(StreamId, WatchResponse)>,
     /// To start, in this order.
     pub disk: Vec<DiskOp>,
+    /// To compute beside the member.
+    pub jobs: Vec<Job>,
     /// When to step the member again with [`Input::Deadline`], on its monotonic clock, unless something else does
     /// before. Replaces the deadline asked for earlier; always in the future.
     pub deadline: Nanos,
@@ -63,6 +70,7 @@ impl Effects {
         self.replies.clear();
         self.watch.clear();
         self.disk.clear();
+        self.jobs.clear();
         self.deadline = Nanos::MAX;
         self.cost = 0;
         self.trace.clear();

@@ -15,8 +15,8 @@
 //! member, which answers that it is not the leader.
 
 use super::{Effects, Member};
-use crate::api::{Error, Request, RequestId, Response};
-use crate::apply;
+use crate::api::{AuthError, Credentials, Error, Request, RequestId, Response};
+use crate::apply::{self, State};
 use crate::lease::{LeaseError, Renewal};
 use crate::pb::etcdserverpb::{
     LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
@@ -89,7 +89,9 @@ impl Member {
         }
         for &id in leases.iter().filter(|id| self.state.lessor.contains(**id)) {
             let number = self.writes.take_number();
-            let data = apply::encode(number, Request::LeaseRevoke(LeaseRevokeRequest { id }));
+            // The member itself asks for it, and auth has to let it.
+            let root = self.state.auth.root_info();
+            let data = apply::encode_as(&root, number, Request::LeaseRevoke(LeaseRevokeRequest { id }));
             // One that is dropped comes again: the lessor names it anew after three seconds.
             let _ = self.raft.propose(EntryKind::Normal, data.into());
         }
@@ -141,9 +143,16 @@ impl Member {
         &mut self,
         now: Now,
         id: RequestId,
+        who: &Credentials,
         request: LeaseTimeToLiveRequest,
         fx: &mut Effects,
     ) {
+        if request.keys
+            && let Err(error) = self.may_see_keys(now, who, request.id)
+        {
+            fx.replies.push((id, Err(error.into())));
+            return;
+        }
         let header = self.header(self.state.store.revision());
         let absent = LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, granted_ttl: 0, keys: Vec::new() };
         let response = match self.state.lessor.time_to_live(now.mono, request.id) {
@@ -155,6 +164,12 @@ impl Member {
             Err(_) => Err(if self.raft.leader() == 0 { Error::NoLeader } else { Error::NotLeader }),
         };
         fx.replies.push((id, response.map(Response::LeaseTimeToLive)));
+    }
+
+    fn may_see_keys(&mut self, now: Now, who: &Credentials, lease: i64) -> Result<(), AuthError> {
+        let info = self.info(now, who)?;
+        let State { auth, lessor, .. } = &self.state;
+        auth.check_lease_keys(&info, lease, &|lease| lessor.keys(lease).cloned().collect())
     }
 
     pub(super) fn on_leases(&mut self, id: RequestId, fx: &mut Effects) {

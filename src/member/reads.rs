@@ -5,9 +5,9 @@
 //! is out, later reads gather for the next. A batch without an answer asks again every 500 ms.
 
 use super::{Effects, Member, StopReason, with_header};
-use crate::api::{Error, RequestId, Response};
+use crate::api::{AuthError, Credentials, Error, RequestId, Response};
 use crate::mvcc::MvccError;
-use crate::pb::etcdserverpb::RangeRequest;
+use crate::pb::etcdserverpb::{AuthenticateRequest, RangeRequest};
 use crate::raft::{NodeId, ReadState};
 use crate::time::{MILLISECOND, Nanos, Now};
 use std::collections::VecDeque;
@@ -27,17 +27,24 @@ pub(super) struct ReadLoop {
     confirmed: VecDeque<(u64, Read)>,
 }
 
-#[derive(Debug)]
 struct Read {
     asked: Asked,
     deadline: Nanos,
 }
 
+impl std::fmt::Debug for Read {
+    /// Without passwords and tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
 /// What waits to be confirmed.
-#[derive(Debug)]
 enum Asked {
     /// A client's read.
-    Range(RequestId, RangeRequest),
+    Range(RequestId, Credentials, RangeRequest),
+    /// A password that is to be checked against the newest users.
+    Authenticate(RequestId, AuthenticateRequest),
     /// Whether this member still leads, before it ends these leases.
     Leadership(Vec<i64>),
 }
@@ -45,8 +52,9 @@ enum Asked {
 impl Read {
     /// It failed. Leases that expired are found again.
     fn fail(self, error: Error, fx: &mut Effects) {
-        if let Asked::Range(id, _) = self.asked {
-            fx.replies.push((id, Err(error)));
+        match self.asked {
+            Asked::Range(id, ..) | Asked::Authenticate(id, _) => fx.replies.push((id, Err(error))),
+            Asked::Leadership(_) => {}
         }
     }
 }
@@ -82,17 +90,24 @@ impl ReadLoop {
 }
 
 impl Member {
-    pub(super) fn on_range(&mut self, now: Now, id: RequestId, request: RangeRequest, fx: &mut Effects) {
+    pub(super) fn on_range(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        who: Credentials,
+        request: RangeRequest,
+        fx: &mut Effects,
+    ) {
         if request.key.is_empty() {
             fx.replies.push((id, Err(Error::EmptyKey)));
         } else if request.serializable && !self.store_is_closed() {
-            self.serve(id, &request, fx);
+            self.serve(now, id, &who, &request, fx);
         } else if request.serializable {
             let deadline = now.mono + self.config.request_timeout();
-            self.reads.confirmed.push_front((0, Read { asked: Asked::Range(id, request), deadline }));
+            self.reads.confirmed.push_front((0, Read { asked: Asked::Range(id, who, request), deadline }));
         } else {
             let deadline = now.mono + self.config.request_timeout();
-            self.reads.gathering.push_back(Read { asked: Asked::Range(id, request), deadline });
+            self.reads.gathering.push_back(Read { asked: Asked::Range(id, who, request), deadline });
         }
     }
 
@@ -100,6 +115,12 @@ impl Member {
     pub(super) fn confirm_leadership(&mut self, now: Now, leases: Vec<i64>) {
         let deadline = now.mono + self.config.request_timeout();
         self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
+    }
+
+    /// Lets the store catch up, so that the password is checked as it is now.
+    pub(super) fn confirm_before_authenticating(&mut self, now: Now, id: RequestId, request: AuthenticateRequest) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Authenticate(id, request), deadline });
     }
 
     /// Takes the indexes that Raft has confirmed.
@@ -124,7 +145,8 @@ impl Member {
             && let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied)
         {
             match read.asked {
-                Asked::Range(id, request) => self.serve(id, &request, fx),
+                Asked::Range(id, who, request) => self.serve(now, id, &who, &request, fx),
+                Asked::Authenticate(id, request) => self.check_password(id, request, read.deadline, fx),
                 Asked::Leadership(leases) => self.revoke_expired(&leases),
             }
         }
@@ -154,7 +176,12 @@ impl Member {
         self.raft.read_index(ctx);
     }
 
-    fn serve(&mut self, id: RequestId, request: &RangeRequest, fx: &mut Effects) {
+    fn serve(&mut self, now: Now, id: RequestId, who: &Credentials, request: &RangeRequest, fx: &mut Effects) {
+        // Checked in the step that reads: permissions cannot change in between.
+        if let Err(error) = self.may_read(now, who, request) {
+            fx.replies.push((id, Err(error.into())));
+            return;
+        }
         let result = match self.state.store.range(request) {
             Err(MvccError::Backend(error)) => {
                 fx.stop = Some(StopReason::Backend(error));
@@ -167,6 +194,11 @@ impl Member {
         let header = self.header(self.state.store.revision());
         let reply = result.map(|response| with_header(Response::Range(response), header)).map_err(Error::from);
         fx.replies.push((id, reply));
+    }
+
+    fn may_read(&mut self, now: Now, who: &Credentials, request: &RangeRequest) -> Result<(), AuthError> {
+        let info = self.info(now, who)?;
+        self.state.auth.check_range(&info, request)
     }
 
     pub(super) fn expire_reads(&mut self, now: Now, fx: &mut Effects) {

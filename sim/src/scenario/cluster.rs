@@ -51,6 +51,10 @@ pub struct Cluster {
     pub max_request_bytes: u64,
     /// Append messages that may be under way to one follower (etcd: 512).
     pub max_inflight: u32,
+    /// Whether users and roles are set up at the start, and auth turned on.
+    pub auth: bool,
+    /// What tokens the members give out.
+    pub tokens: Tokens,
     /// Bugs switched on from the start.
     pub bugs: Vec<BugSwitch>,
 }
@@ -78,6 +82,8 @@ impl Default for Cluster {
             backend_cache: 8 << 20,
             max_request_bytes: 3 << 19,
             max_inflight: 512,
+            auth: false,
+            tokens: Tokens::default(),
             bugs: Vec::new(),
         }
     }
@@ -116,6 +122,18 @@ vocabulary! {
         /// Runs by length and by ends, which are looked up.
         #[default]
         Hashmap = "hashmap",
+    }
+}
+
+vocabulary! {
+    /// What a client shows instead of its password.
+    #[derive(Default)]
+    pub enum Tokens("kind of tokens") {
+        /// Letters that each member remembers.
+        #[default]
+        Simple = "simple",
+        /// Signed by the members' common key (JWT).
+        Jwt = "jwt",
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) mod vocabulary;
 mod workload;
 
 pub use action::Action;
-pub use cluster::{BugSwitch, Cluster, Engine, Freelist, Profile};
+pub use cluster::{BugSwitch, Cluster, Engine, Freelist, Profile, Tokens};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
 pub use fault::{Condition, Event, Fault, Operation, OperationAction, Revision, Target, Trigger};
@@ -83,7 +83,7 @@ pub use report::{PlotKind, ReportSettings};
 pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
-pub use workload::{Endpoints, Mix, Workload, WorkloadKind};
+pub use workload::{Endpoints, Mix, User, Workload, WorkloadKind};
 
 pub(crate) use vocabulary::vocabulary;
 

@@ -86,6 +86,8 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         backend_cache: size_at_least(&shape.backend_cache, 64 << 10, defaults.backend_cache)?,
         max_request_bytes: size_at_least(&shape.max_request_bytes, 1, defaults.max_request_bytes)?,
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
+        auth: shape.auth.as_ref().map_or(defaults.auth, |on| *on.get()),
+        tokens: shape.tokens.as_ref().map_or(defaults.tokens, |tokens| *tokens.get()),
         bugs: Vec::new(),
     };
     cluster.bugs = bug_switches(shape.bugs.as_deref().unwrap_or_default(), &cluster)?;
@@ -120,6 +122,10 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
     if let Some(stop) = shape.stop.as_ref().filter(|stop| stop.get().0 <= start) {
         return Err(Problem::new(stop.span(), "this workload stops before it starts", ""));
     }
+    if let Some(kind) = shape.kind.as_ref().filter(|kind| *kind.get() == WorkloadKind::Auth && !cluster.auth) {
+        let hint = "auth = true in the table [cluster]";
+        return Err(Problem::new(kind.span(), "there are no users and roles to change without auth", hint));
+    }
     Ok(Workload {
         kind: shape.kind.as_ref().map_or(WorkloadKind::Kv, |kind| *kind.get()),
         clients: shape.clients.as_ref().map_or(defaults.clients, |count| count.get().to()),
@@ -129,6 +135,7 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         mix: shape.mix.as_ref().map_or(Ok(defaults.mix), mix)?,
         timeout: positive_time(&shape.timeout, defaults.timeout)?,
         endpoints,
+        user: shape.user.as_ref().map_or(defaults.user, |user| *user.get()),
         start,
         stop: shape.stop.as_ref().map(|stop| stop.get().0),
     })
@@ -269,6 +276,7 @@ fn cost(shape: &CostShape) -> Cost {
         read: time(&shape.read, defaults.read),
         per_record: time(&shape.per_record, defaults.per_record),
         per_kib: time(&shape.per_kib, defaults.per_kib),
+        bcrypt: time(&shape.bcrypt, defaults.bcrypt),
     }
 }
 

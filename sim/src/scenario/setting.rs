@@ -107,6 +107,8 @@ pub struct Cost {
     pub per_record: u64,
     /// Each KiB that is copied or encoded on the way of any of these.
     pub per_kib: u64,
+    /// A password hashed or checked, beside the member's other work.
+    pub bcrypt: u64,
 }
 
 impl Default for Cost {
@@ -120,6 +122,7 @@ impl Default for Cost {
             read: 4_000,
             per_record: 500,
             per_kib: 500,
+            bcrypt: 60_000_000,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::{
     Comparison, DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, InFlight, MessageKind, Observation,
-    PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
+    PlotKind, Profile, Revision, Target, Tokens, Tolerance, Unsynced, User, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     fault::{Event, OperationKind},
@@ -103,6 +103,11 @@ pub(super) struct ClusterShape {
     pub(super) max_request_bytes: Key<Size>,
     /// Append messages that may be under way to one follower (default 512).
     pub(super) max_inflight: Key<Whole<1, 1_000_000>>,
+    /// Whether users and roles are set up at the start, and auth turned on (default false): `root`, and `u1` to `u3`,
+    /// who may read and write the keys of the workloads.
+    pub(super) auth: Key<bool>,
+    /// What tokens the members give out (default simple).
+    pub(super) tokens: Key<Tokens>,
     /// Bugs that are switched on: "name", or "name@n2" in one member.
     pub(super) bugs: Option<Vec<At<BugText>>>,
 }
@@ -126,6 +131,8 @@ pub(super) struct WorkloadShape {
     pub(super) timeout: Key<Time>,
     /// Which members they talk to (default all).
     pub(super) endpoints: Key<Endpoints>,
+    /// As whom they ask, where the cluster has auth (default root).
+    pub(super) user: Key<User>,
     /// When they begin (default 0).
     pub(super) start: Key<Time>,
     /// When they stop (default: at the end).
@@ -335,6 +342,8 @@ pub(super) struct CostShape {
     pub(super) per_record: Key<Time>,
     /// Each KiB copied or encoded on the way (default 0.5 µs).
     pub(super) per_kib: Key<Time>,
+    /// A password hashed or checked, beside the member's other work (default 60 ms).
+    pub(super) bcrypt: Key<Time>,
 }
 
 /// Which checks judge the run (default: all), and what they may spend.

@@ -21,6 +21,8 @@ pub struct Workload {
     pub timeout: u64,
     /// Which members they talk to.
     pub endpoints: Endpoints,
+    /// As whom they ask, where the cluster has auth.
+    pub user: User,
     /// When they begin, in nanoseconds of the run.
     pub start: u64,
     /// When they stop; `None`: at the end of the run.
@@ -38,6 +40,7 @@ impl Default for Workload {
             mix: Mix::default(),
             timeout: 5 * SECOND,
             endpoints: Endpoints::All,
+            user: User::Root,
             start: 0,
             stop: None,
         }
@@ -53,6 +56,22 @@ vocabulary! {
         Fill = "fill",
         /// Every key once, in order: the clients together delete `keys` keys, then stop.
         Erase = "erase",
+        /// Administrators: permissions, roles and users come and go while others work (needs `cluster.auth`).
+        Auth = "auth",
+    }
+}
+
+vocabulary! {
+    /// A user that is set up where the cluster has auth.
+    pub enum User("user") {
+        /// It may do anything.
+        Root = "root",
+        /// It has the role `r1`.
+        U1 = "u1",
+        /// It has the role `r2`.
+        U2 = "u2",
+        /// It has the role `r3`.
+        U3 = "u3",
     }
 }
 

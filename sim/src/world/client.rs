@@ -6,10 +6,10 @@
 use super::tasks::{CallError, CallResult, Handle};
 use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
 use bytes::Bytes;
-use seedbed::api::{Code, Request, Response};
+use seedbed::api::{AuthError, AuthRequest, AuthResponse, Code, Credentials, Error, Request, Response};
 use seedbed::pb::etcdserverpb::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
-    compare, request_op,
+    AuthenticateRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest,
+    RequestOp, TxnRequest, compare, request_op,
 };
 use seedbed::pb::mvccpb::KeyValue;
 use seedbed::time::{MILLISECOND, Nanos};
@@ -37,7 +37,13 @@ pub struct Client {
     /// Index into `endpoints` of the member that it keeps to.
     current: usize,
     timeout: Nanos,
+    /// Name and password, if it has to say who it is.
+    login: Option<(String, String)>,
+    token: Credentials,
 }
+
+/// What a request belongs to that is none of the history's operations.
+const NO_OPERATION: u32 = u32::MAX;
 
 impl Client {
     pub(crate) fn new(
@@ -48,7 +54,13 @@ impl Client {
         timeout: Nanos,
     ) -> Client {
         let current = number as usize % endpoints.len();
-        Client { handle, log, number, endpoints, current, timeout }
+        Client { handle, log, number, endpoints, current, timeout, login: None, token: Credentials::None }
+    }
+
+    /// Asks as this user, whose password is its name.
+    #[must_use]
+    pub(crate) fn with_user(self, user: &str) -> Client {
+        Client { login: Some((user.to_owned(), user.to_owned())), ..self }
     }
 
     /// The world's time, timers and network.
@@ -112,11 +124,15 @@ impl Client {
         };
         let outcome = loop {
             let member = self.endpoints[self.current];
-            let result = self.handle.call(member, request.clone(), index as u32, deadline).await;
+            let who = self.token.clone();
+            let result = self.handle.call_as(member, who, request.clone(), index as u32, deadline).await;
             let error = match self.judge(&request, result) {
                 Ok(outcome) => break outcome,
                 Err(error) => error,
             };
+            if self.should_log_in(&error) && self.log_in(deadline).await {
+                continue;
+            }
             // The next one may do better, whatever comes of this operation.
             self.current = (self.current + 1) % self.endpoints.len();
             let (lost, elsewhere) = match &error {
@@ -139,6 +155,52 @@ impl Client {
         operation.member = self.endpoints[self.current];
         operation.outcome = outcome.clone();
         outcome
+    }
+
+    /// Asks for something that has no place in the history, and asks again until somebody knows the answer.
+    pub(crate) async fn ask(&mut self, request: Request) -> Result<Response, Error> {
+        loop {
+            let (member, who) = (self.endpoints[self.current], self.token.clone());
+            let deadline = self.handle.now() + self.timeout;
+            let error = match self.handle.call_as(member, who, request.clone(), NO_OPERATION, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(error) if self.should_log_in(&error) => {
+                    self.log_in(deadline).await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error {
+                CallError::Member(error) if error.code() != Code::Unavailable => return Err(error),
+                _ => self.current = (self.current + 1) % self.endpoints.len(),
+            }
+            self.handle.sleep_until(self.handle.now() + BACKOFF).await;
+        }
+    }
+
+    /// Whether a request was refused because the member does not know (any more) who asks.
+    fn should_log_in(&self, error: &CallError) -> bool {
+        use AuthError::{AuthOldRevision, InvalidAuthToken, UserEmpty};
+        let unknown = [AuthOldRevision, InvalidAuthToken, UserEmpty].map(|error| CallError::Member(error.into()));
+        self.login.is_some() && unknown.contains(error)
+    }
+
+    /// Gets a token from the member that it keeps to. Says whether it is worth while to ask again; that takes a moment
+    /// in any case.
+    async fn log_in(&mut self, deadline: Nanos) -> bool {
+        let Some((name, password)) = self.login.clone() else { return false };
+        let (member, none) = (self.endpoints[self.current], Credentials::None);
+        let request = Request::Auth(AuthRequest::Authenticate(AuthenticateRequest { name, password }));
+        self.token = match self.handle.call_as(member, none, request, NO_OPERATION, deadline).await {
+            Ok(Response::Auth(AuthResponse::Authenticate(response))) => Credentials::Token(response.token),
+            _ => Credentials::None,
+        };
+        if self.token == Credentials::None {
+            self.current = (self.current + 1) % self.endpoints.len();
+        }
+        let again_at = self.handle.now() + BACKOFF;
+        self.handle.sleep_until(again_at.min(deadline)).await;
+        again_at < deadline
     }
 
     fn judge(&self, request: &Request, result: CallResult) -> Result<Outcome, CallError> {

@@ -19,6 +19,7 @@
 //!
 //! Left out: what a machine does below the process (page faults, interrupts), TCP's own congestion, and Byzantine peers.
 
+mod admin;
 pub mod client;
 mod clock;
 pub mod database;
@@ -60,9 +61,9 @@ use observe::Observer;
 use plan::{Planned, Waiting};
 use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
-use seedbed::api::Request;
+use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::disk::{DiskDone, DiskError, DiskOp, FileName};
-use seedbed::member::{Costs, Effects, TraceEvent};
+use seedbed::member::{Costs, Effects, Input, JobId, JobOutput, TraceEvent};
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
 use std::cell::RefCell;
@@ -103,6 +104,10 @@ enum Event {
     LeaderDue,
     /// The run is over at the latest.
     End,
+    /// A client's request arrives that says who asks.
+    RequestAs { node: NodeIndex, call: u64, operation: u32, who: Credentials, request: Request },
+    /// A member's job is done.
+    JobDone { node: NodeIndex, life: u32, id: JobId, output: JobOutput },
 }
 
 /// An event, and the record of what scheduled it.
@@ -385,7 +390,16 @@ impl World {
             Event::Turn(node) => self.on_turn(node),
             Event::Disk { node, op, done, .. } => self.on_disk_done(node, &op, done),
             Event::PowerCut { node, fault, .. } => self.on_power_cut(node, fault),
-            Event::Request { node, call, operation, request } => self.on_request(node, call, operation, request),
+            Event::Request { node, call, operation, request } => {
+                self.on_request(node, call, operation, Input::Request(RequestId(call), request));
+            }
+            Event::RequestAs { node, call, operation, who, request } => {
+                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, request));
+            }
+            Event::JobDone { node, id, output, .. } => {
+                self.note(What::Turn(node));
+                self.input(node, Input::JobDone(id, output));
+            }
             Event::Reply { call, result } => {
                 self.note(What::Client);
                 if call >= operators::CALLS {
@@ -417,6 +431,7 @@ impl World {
             Event::Deadline(node) => self.deadline_is_void(*node),
             Event::Disk { node, life, .. }
             | Event::PowerCut { node, life, .. }
+            | Event::JobDone { node, life, .. }
             | Event::SnapshotSent { node, life, .. } => {
                 let node = &self.nodes[*node as usize];
                 node.life != *life || !node.is_up()

@@ -189,7 +189,9 @@ impl World {
                 if let Some(operation) = self.proposed.remove(&request)
                     && self.state_checker.made_revision(index)
                 {
-                    self.log.borrow_mut().history.operations[operation as usize].applied = Some(revision);
+                    let mut log = self.log.borrow_mut();
+                    let operation = log.history.operations.get_mut(operation as usize);
+                    operation.into_iter().for_each(|operation| operation.applied = Some(revision));
                 }
             }
             Err(failure) => self.fail(Err(failure)),

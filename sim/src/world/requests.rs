@@ -5,11 +5,11 @@ use super::node::HoldKind;
 use super::random::Stream;
 use super::record::{NodeIndex, What};
 use super::tasks::CallError;
-use super::{Event, Phase, Probes, World, workload};
+use super::{Event, Phase, Probes, World, admin, workload};
 use crate::check::{Failure, history};
-use crate::scenario::{Endpoints, WorkloadKind};
+use crate::scenario::{Endpoints, User, WorkloadKind};
 use bytes::Bytes;
-use seedbed::api::{Error, Request, RequestId, Response};
+use seedbed::api::{Credentials, Error, Response};
 use seedbed::member::Input;
 use seedbed::time::{Nanos, SECOND};
 
@@ -18,9 +18,17 @@ const LEADER_WITHIN_ELECTIONS: Nanos = 10;
 /// And then an acknowledged write through every member within this.
 const WRITES_WITHIN: Nanos = 20 * SECOND;
 
+/// The client that sets users and roles up; the probes' numbers begin at `u32::MAX` and go down.
+const ADMINISTRATOR: u32 = u32::MAX - 100;
+
 impl World {
     pub(super) fn spawn_workloads(&mut self) {
         let scenario = self.scenario.clone();
+        if scenario.cluster.auth {
+            let endpoints = (0..scenario.cluster.members).collect();
+            let client = self.client(ADMINISTRATOR, endpoints, admin::TIMEOUT, User::Root);
+            self.tasks.spawn(admin::set_up(client));
+        }
         let mut number = 0;
         for workload in &scenario.workloads {
             for place in 0..workload.clients {
@@ -28,7 +36,7 @@ impl World {
                     Endpoints::All => (0..scenario.cluster.members).collect(),
                     Endpoints::Member(member) => vec![member - 1],
                 };
-                let client = self.client(number, endpoints, workload.timeout);
+                let client = self.client(number, endpoints, workload.timeout, workload.user);
                 let random = Stream::new(self.seed, &format!("client/{number}"));
                 let (workload, until) = (workload.clone(), scenario.duration);
                 match workload.kind {
@@ -36,14 +44,16 @@ impl World {
                     WorkloadKind::Fill | WorkloadKind::Erase => {
                         self.tasks.spawn(workload::each(client, workload, random, (number, place), until));
                     }
+                    WorkloadKind::Auth => self.tasks.spawn(admin::churn(client, workload, random, until)),
                 }
                 number += 1;
             }
         }
     }
 
-    fn client(&self, number: u32, endpoints: Vec<u8>, timeout: Nanos) -> Client {
-        Client::new(self.tasks.handle(), self.log.clone(), number, endpoints, timeout)
+    fn client(&self, number: u32, endpoints: Vec<u8>, timeout: Nanos, user: User) -> Client {
+        let client = Client::new(self.tasks.handle(), self.log.clone(), number, endpoints, timeout);
+        if self.scenario.cluster.auth { client.with_user(user.name()) } else { client }
     }
 
     /// Polls the programs that are ready, then sends what they want sent.
@@ -57,13 +67,17 @@ impl World {
             self.push(at.max(self.now), Event::Alarm(alarm));
         }
         for outgoing in outbox {
-            let super::tasks::Outgoing { call, member: node, request, operation } = outgoing;
+            let super::tasks::Outgoing { call, member: node, who, request, operation } = outgoing;
             let at = self.now + self.client_network.within(self.scenario.network.client_latency);
-            self.push(at, Event::Request { node, call, operation, request });
+            let event = match who {
+                Credentials::None => Event::Request { node, call, operation, request },
+                who => Event::RequestAs { node, call, operation, who, request },
+            };
+            self.push(at, event);
         }
     }
 
-    pub(super) fn on_request(&mut self, index: NodeIndex, call: u64, operation: u32, request: Request) {
+    pub(super) fn on_request(&mut self, index: NodeIndex, call: u64, operation: u32, input: Input) {
         let node = &mut self.nodes[usize::from(index)];
         if node.hold(|kind| kind == HoldKind::ClientsCut).is_some() {
             // It vanishes on the way: the client waits until its timeout.
@@ -77,7 +91,7 @@ impl World {
             return;
         }
         node.calls.insert(call, operation);
-        self.input(index, Input::Request(RequestId(call), request));
+        self.input(index, input);
     }
 
     pub(super) fn reply(&mut self, index: NodeIndex, leaves: Nanos, call: u64, result: Result<Response, Error>) {
@@ -119,7 +133,7 @@ impl World {
         let members: Vec<NodeIndex> = up.collect();
         *self.probes.borrow_mut() = Probes { asked: members.clone(), pending: members.clone(), done_at: None };
         for member in members {
-            let client = self.client(u32::MAX - u32::from(member), vec![member], WRITES_WITHIN);
+            let client = self.client(u32::MAX - u32::from(member), vec![member], WRITES_WITHIN, User::Root);
             let probes = self.probes.clone();
             self.tasks.spawn(async move {
                 let mut client = client;

@@ -4,7 +4,7 @@
 //! out. madsim's own executor is not used for this: it would pick among ready tasks at random and charge time for each
 //! poll (measured, see the book's chapter 01).
 
-use seedbed::api::{Error, Request, Response};
+use seedbed::api::{Credentials, Error, Request, Response};
 use seedbed::time::Nanos;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -53,6 +53,8 @@ pub(crate) struct Outgoing {
     pub(crate) call: u64,
     /// The member asked, from 0.
     pub(crate) member: u8,
+    /// Who asks.
+    pub(crate) who: Credentials,
     /// What is asked.
     pub(crate) request: Request,
     /// The operation of the history that it belongs to.
@@ -102,12 +104,24 @@ impl Handle {
 
     /// Sends a request to a member and waits for what comes of it, at most until `deadline`.
     pub async fn call(&self, member: u8, request: Request, operation: u32, deadline: Nanos) -> CallResult {
+        self.call_as(member, Credentials::None, request, operation, deadline).await
+    }
+
+    /// The same, saying who asks.
+    pub async fn call_as(
+        &self,
+        member: u8,
+        who: Credentials,
+        request: Request,
+        operation: u32,
+        deadline: Nanos,
+    ) -> CallResult {
         let id = {
             let mut shared = self.shared.borrow_mut();
             let id = shared.next_id;
             shared.next_id += 1;
             shared.calls.insert(id, Slot::empty());
-            shared.outbox.push(Outgoing { call: id, member, request, operation });
+            shared.outbox.push(Outgoing { call: id, member, who, request, operation });
             id
         };
         let reply = Reply { shared: self.shared.clone(), id };
