@@ -186,6 +186,10 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "member-stopped");
             self.line("member-stopped", names, counted(self.outcome.stops, "member", "members"));
         }
+        if wanted.auth && self.scenario.cluster.auth {
+            let names = self.failed(|check| check == "auth");
+            self.line("auth", names, counted(self.outcome.decisions, "decision", "decisions"));
+        }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
             let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));

@@ -120,6 +120,7 @@ impl Member {
             request: applied.request,
             revision: applied.revision,
             hash: self.state.store.hash(),
+            refused: applied.denied,
         });
         if let Some(pending) = self.writes.applied(applied.request)
             && !self.goes_on(now, entry, &pending, &mut applied, fx)

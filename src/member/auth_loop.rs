@@ -22,7 +22,7 @@
 
 use super::job::{Job, JobId, JobOutput, Work};
 use super::writes::{Pending, Then};
-use super::{Config, Effects, Member, StreamInput};
+use super::{Config, Effects, Member, StreamInput, TraceEvent};
 use crate::api::{AuthError, AuthRequest, Credentials, Error, Request, RequestId};
 use crate::apply::{self, Applied};
 use crate::auth::{self, AuthInfo, Secrets};
@@ -30,6 +30,7 @@ use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{AuthenticateRequest, InternalAuthenticateRequest};
 use crate::raft::Entry;
 use crate::time::{Nanos, Now};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Debug)]
@@ -101,6 +102,28 @@ impl Member {
             Credentials::Token(token) => self.state.auth.info(now, token),
             Credentials::CommonName(name) => Ok(self.state.auth.certificate_info(name)),
         }
+    }
+
+    /// Whether a range may be read, with its end as the client sent it.
+    pub(super) fn may_read(
+        &mut self,
+        now: Now,
+        who: &Credentials,
+        (key, range_end): (&Bytes, &Bytes),
+        fx: &mut Effects,
+    ) -> Result<(), AuthError> {
+        let info = self.info(now, who)?;
+        let checked = self.state.auth.check_keys(&info, key, range_end);
+        if self.state.auth.enabled() || *who != Credentials::None {
+            fx.trace.push(TraceEvent::ReadChecked {
+                index: self.state.store.consistent_index(),
+                who: info,
+                key: key.clone(),
+                range_end: range_end.clone(),
+                refused: checked.err(),
+            });
+        }
+        checked
     }
 
     /// The entry that has to be applied before it can be said for whom a token stands.

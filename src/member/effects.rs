@@ -2,7 +2,8 @@
 
 use super::StreamInput;
 use super::job::{Job, JobId, JobOutput};
-use crate::api::{Credentials, Error, Request, RequestId, Response};
+use crate::api::{AuthError, Credentials, Error, Request, RequestId, Response};
+use crate::auth::AuthInfo;
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
@@ -10,6 +11,7 @@ use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::WatchResponse;
 use crate::raft::{Message, NodeId, RaftEvent};
 use crate::time::Nanos;
+use bytes::Bytes;
 
 /// One thing that happened to a member.
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -130,6 +132,8 @@ pub enum TraceEvent {
         revision: i64,
         /// The store's hash after it; `None` while a compaction removes records, which members do at their own pace.
         hash: Option<u64>,
+        /// Auth refused it: it changed nothing.
+        refused: Option<AuthError>,
     },
     /// A client's write was given this number in the log.
     Proposed {
@@ -189,5 +193,18 @@ pub enum TraceEvent {
     WalRepaired {
         /// Bytes dropped.
         bytes: u64,
+    },
+    /// While auth is on, or of a client that says who it is: a read or a watch was let through or refused.
+    ReadChecked {
+        /// The last applied entry.
+        index: u64,
+        /// On whose behalf it was asked.
+        who: AuthInfo,
+        /// The first key.
+        key: Bytes,
+        /// The end, as the API has it.
+        range_end: Bytes,
+        /// Why auth refused it.
+        refused: Option<AuthError>,
     },
 }

@@ -5,7 +5,7 @@
 //! is out, later reads gather for the next. A batch without an answer asks again every 500 ms.
 
 use super::{Effects, Member, StopReason, with_header};
-use crate::api::{AuthError, Credentials, Error, RequestId, Response};
+use crate::api::{Credentials, Error, RequestId, Response};
 use crate::mvcc::MvccError;
 use crate::pb::etcdserverpb::{AuthenticateRequest, RangeRequest};
 use crate::raft::{NodeId, ReadState};
@@ -178,7 +178,7 @@ impl Member {
 
     fn serve(&mut self, now: Now, id: RequestId, who: &Credentials, request: &RangeRequest, fx: &mut Effects) {
         // Checked in the step that reads: permissions cannot change in between.
-        if let Err(error) = self.may_read(now, who, request) {
+        if let Err(error) = self.may_read(now, who, (&request.key, &request.range_end), fx) {
             fx.replies.push((id, Err(error.into())));
             return;
         }
@@ -194,11 +194,6 @@ impl Member {
         let header = self.header(self.state.store.revision());
         let reply = result.map(|response| with_header(Response::Range(response), header)).map_err(Error::from);
         fx.replies.push((id, reply));
-    }
-
-    fn may_read(&mut self, now: Now, who: &Credentials, request: &RangeRequest) -> Result<(), AuthError> {
-        let info = self.info(now, who)?;
-        self.state.auth.check_range(&info, request)
     }
 
     pub(super) fn expire_reads(&mut self, now: Now, fx: &mut Effects) {

@@ -23,6 +23,7 @@ use crate::mvcc::watch::{NO_WATCH, StreamId, WatchConfig, Watchers, fragments};
 use crate::pb::etcdserverpb::watch_request::RequestUnion;
 use crate::pb::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 use crate::time::{MILLISECOND, Nanos, Now};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often watchers that lag are served.
@@ -109,7 +110,7 @@ impl Member {
     fn create_watch(&mut self, now: Now, stream: StreamId, create: &WatchCreateRequest, fx: &mut Effects) {
         let mut response = WatchResponse { header: self.header(self.state.store.revision()), ..Default::default() };
         response.created = true;
-        if let Err(error) = self.may_watch(now, stream, create) {
+        if let Err(error) = self.may_watch(now, stream, create, fx) {
             (response.watch_id, response.canceled) = (NO_WATCH, true);
             response.cancel_reason = reason(error);
             fx.watch.push((stream, response));
@@ -133,10 +134,16 @@ impl Member {
         fx.watch.push((stream, response));
     }
 
-    fn may_watch(&mut self, now: Now, stream: StreamId, create: &WatchCreateRequest) -> Result<(), AuthError> {
-        let owner = self.watch_loop.owner(stream);
-        let info = self.info(now, &owner)?;
-        self.state.auth.check_watch(&info, create)
+    fn may_watch(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        create: &WatchCreateRequest,
+        fx: &mut Effects,
+    ) -> Result<(), AuthError> {
+        // For a watch no key is the first key there can be.
+        let key = if create.key.is_empty() { Bytes::from_static(b"\0") } else { create.key.clone() };
+        self.may_read(now, &self.watch_loop.owner(stream), (&key, &create.range_end), fx)
     }
 
     fn cancel_watch(&mut self, stream: StreamId, watch_id: i64, fx: &mut Effects) {

@@ -24,15 +24,17 @@
 //!   judges the store itself (`tests/model_store.rs`), histories of others, and small histories of any kind.
 //! - [`mod@watch`]: what a watcher is promised, given what truly happened.
 //! - [`lease`] and [`lock`]: not too early, not never; one holder, and no write of a former one.
+//! - [`auth`]: who was let do what, at any member, is what the committed log says.
 //!
 //! They are functions over records. The world's clients do not record watches, leases and locks yet.
 //!
-//! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
+//! **Left out.** Explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).
 //!
 //! Reading order: `history`, `store`, `order`, `witness`, `linearizable`, `wgl`, `store_search`, `serializable`, `foreign`; then
 //! `model`, `watch`, `lease`, `lock`.
 
+pub mod auth;
 pub mod backend;
 pub mod compaction;
 pub mod foreign;

@@ -50,6 +50,7 @@ pub const CHECKS: &[&str] = &[
     "compaction-hash",
     "backend-check",
     "member-stopped",
+    "auth",
     "liveness",
     "panic",
 ];

@@ -292,6 +292,7 @@ fn check(shape: &CheckShape) -> Check {
         compaction_hash: on(&shape.compaction_hash, defaults.compaction_hash),
         backend_check: on(&shape.backend_check, defaults.backend_check),
         member_stopped: on(&shape.member_stopped, defaults.member_stopped),
+        auth: on(&shape.auth, defaults.auth),
         raft: on(&shape.raft, defaults.raft),
         liveness: on(&shape.liveness, defaults.liveness),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),

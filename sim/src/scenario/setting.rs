@@ -146,6 +146,8 @@ pub struct Check {
     pub backend_check: bool,
     /// No member stops by itself unless a fault of a disk makes it.
     pub member_stopped: bool,
+    /// Every member lets entries and reads through, and refuses them, as the committed log says.
+    pub auth: bool,
     /// Raft's invariants hold after every step.
     pub raft: bool,
     /// After healing there is a leader, and a write through every member.
@@ -167,6 +169,7 @@ impl Default for Check {
             compaction_hash: true,
             backend_check: true,
             member_stopped: true,
+            auth: true,
             raft: true,
             liveness: true,
             budget_steps: 20_000_000,

@@ -366,6 +366,8 @@ pub(super) struct CheckShape {
     pub(super) backend_check: Key<bool>,
     /// No member stops by itself unless a fault of a disk makes it.
     pub(super) member_stopped: Key<bool>,
+    /// Every member lets entries and reads through, and refuses them, as the committed log says.
+    pub(super) auth: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
     /// After healing there is a leader, and a write through every member.

@@ -31,6 +31,7 @@ mod net;
 mod node;
 mod observe;
 mod operators;
+mod options;
 pub mod plan;
 pub(crate) mod process;
 pub mod random;
@@ -43,8 +44,10 @@ mod workload;
 pub use client::Client;
 pub use digest::{Checkpoint, Perturb};
 pub use observe::{LeaderChange, Tally};
+pub use options::{Options, Watcher};
 pub use plan::Resolved;
 
+use crate::check::auth::{self, Decision};
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
 use crate::check::raft::RaftChecker;
@@ -61,9 +64,10 @@ use observe::Observer;
 use plan::{Planned, Waiting};
 use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
+use requests::{Phase, Probes};
 use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::disk::{DiskDone, DiskError, DiskOp, FileName};
-use seedbed::member::{Costs, Effects, Input, JobId, JobOutput, TraceEvent};
+use seedbed::member::{Costs, Effects, Input, JobId, JobOutput};
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
 use std::cell::RefCell;
@@ -117,27 +121,6 @@ struct Scheduled {
     event: Event,
 }
 
-/// Who watches a run: gets every event as text, and the members' own trace events. Watching changes nothing.
-pub trait Watcher {
-    /// An event of the world is about to happen.
-    fn on_event(&mut self, at: Nanos, number: u64, what: &dyn std::fmt::Debug);
-    /// Something happened inside a member, in this term.
-    fn on_trace(&mut self, at: Nanos, node: NodeIndex, term: u64, event: &TraceEvent);
-}
-
-/// What a run is told beside scenario and seed.
-#[derive(Default)]
-pub struct Options {
-    /// Someone to watch.
-    pub watcher: Option<Box<dyn Watcher + Send>>,
-    /// A resolved plan to follow, in place of the conditions and targets of the scenario.
-    pub follow: Option<Vec<Resolved>>,
-    /// For tests of the digest.
-    pub perturb: Option<Perturb>,
-    /// Whether the outcome holds what is on the members' disks at the end.
-    pub keep_data: bool,
-}
-
 /// What a run leaves.
 #[derive(Debug)]
 pub struct Outcome {
@@ -183,6 +166,8 @@ pub struct Outcome {
     pub stores_compared: u64,
     /// Compactions whose hashes were compared with another member's.
     pub compactions_compared: u64,
+    /// Entries and reads of which members said whether auth let them through.
+    pub decisions: u64,
     /// Databases whose pages were checked at the end.
     pub files_checked: u64,
     /// Members that stopped by themselves.
@@ -246,6 +231,8 @@ pub(crate) struct World {
     replay_checker: ReplayChecker,
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
+    /// What members let through and refused, where there is auth.
+    decisions: Vec<Decision>,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
     store_to_compare: bool,
     files_checked: u64,
@@ -263,24 +250,6 @@ pub(crate) struct World {
     keep_data: bool,
     /// Kept between steps for its room.
     effects: Effects,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Chaos,
-    /// Healed; a leader is awaited.
-    AwaitLeader,
-    /// Writes go through every member.
-    Probing,
-    Over,
-}
-
-/// The proof of life: one write through every member.
-#[derive(Debug, Default)]
-struct Probes {
-    asked: Vec<NodeIndex>,
-    pending: Vec<NodeIndex>,
-    done_at: Option<Nanos>,
 }
 
 impl World {
@@ -326,6 +295,7 @@ impl World {
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
+            decisions: Vec::new(),
             store_to_compare: false,
             files_checked: 0,
             stops: 0,
@@ -471,6 +441,10 @@ impl World {
 
     fn outcome(mut self, stuck: Option<String>) -> Outcome {
         self.check_files();
+        let decisions = std::mem::take(&mut self.decisions);
+        let decided = decisions.len() as u64;
+        let result = auth::check(self.backend_checker.entries(), decisions);
+        self.fail(result);
         for node in &self.nodes {
             let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
             self.digest.fold(&(node.index, end));
@@ -502,6 +476,7 @@ impl World {
             replays: self.replay_checker.crashes(),
             stores_compared: self.backend_checker.compared(),
             compactions_compared: self.compaction_checker.compared(),
+            decisions: decided,
             files_checked: self.files_checked,
             stops: self.stops,
             notes: self.notes,

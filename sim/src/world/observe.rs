@@ -1,10 +1,12 @@
 //! What the world sees of its members: their trace events become records, figures, conditions met and checks.
 
+use super::World;
 use super::database::{DbTally, Load};
 use super::plan::Happening;
 use super::process::raft_event;
 use super::record::{Held, NodeIndex, RecordId, What};
-use super::{Phase, World};
+use super::requests::Phase;
+use crate::check::auth::Decision;
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
 use seedbed::raft::{NodeId, RaftEvent};
@@ -166,8 +168,13 @@ impl World {
                 let operation = self.nodes[at].calls.get(&client.0).copied();
                 self.proposed.extend(operation.map(|operation| (request, operation)));
             }
-            TraceEvent::Applied { index: applied, request, revision, hash, .. } => {
+            TraceEvent::Applied { index: applied, request, revision, hash, refused, .. } => {
+                self.decided(Decision { member: index, index: applied, read: None, refused });
                 self.on_applied(index, applied, request, revision, hash);
+            }
+            TraceEvent::ReadChecked { index: applied, who, key, range_end, refused } => {
+                let read = Some((who, key.to_vec(), range_end.to_vec()));
+                self.decided(Decision { member: index, index: applied, read, refused });
             }
             TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
                 let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());
@@ -175,6 +182,14 @@ impl World {
                 self.installed(index, applied);
             }
             event => self.observe_storage(index, &event),
+        }
+    }
+
+    /// A member let something through, or refused it.
+    fn decided(&mut self, decision: Decision) {
+        let damaged = self.nodes[usize::from(decision.member)].damaged;
+        if self.scenario.cluster.auth && !damaged {
+            self.decisions.push(decision);
         }
     }
 

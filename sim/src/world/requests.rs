@@ -5,7 +5,7 @@ use super::node::HoldKind;
 use super::random::Stream;
 use super::record::{NodeIndex, What};
 use super::tasks::CallError;
-use super::{Event, Phase, Probes, World, admin, workload};
+use super::{Event, World, admin, workload};
 use crate::check::{Failure, history};
 use crate::scenario::{Endpoints, User, WorkloadKind};
 use bytes::Bytes;
@@ -17,6 +17,25 @@ use seedbed::time::{Nanos, SECOND};
 const LEADER_WITHIN_ELECTIONS: Nanos = 10;
 /// And then an acknowledged write through every member within this.
 const WRITES_WITHIN: Nanos = 20 * SECOND;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Chaos,
+    /// Healed; a leader is awaited.
+    AwaitLeader,
+    /// Writes go through every member.
+    Probing,
+    Over,
+}
+
+/// The proof of life: one write through every member.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    pub(super) asked: Vec<NodeIndex>,
+    pub(super) pending: Vec<NodeIndex>,
+    pub(super) done_at: Option<Nanos>,
+}
 
 /// The client that sets users and roles up; the probes' numbers begin at `u32::MAX` and go down.
 const ADMINISTRATOR: u32 = u32::MAX - 100;
