@@ -58,6 +58,14 @@ pub enum Bug {
     ProgressOvertakes,
     /// After a snapshot watchers count as synced and no key finds them (etcd #8411, #9281).
     RestoreForgetsWatchers,
+    /// An entry that fails leaves the consistent index where it was, below the next snapshot's index (etcd #13937).
+    FailedApplyNoCi,
+    /// Members that owe no answer apply a transaction without its ranges, and so without their errors (etcd #18667).
+    TxnStripsRanges,
+    /// A transaction that breaks off in the middle is ended, and so published, before the member stops (etcd #18799).
+    PartialTxnOnPanic,
+    /// A read is asked again by its old number, and late answers to the old one confirm the new one (etcd #20418).
+    ReadindexCtxReplay,
     /// Changes of users and roles are written without the consistent index, so that a restart applies them again
     /// (etcd #11651).
     AuthCiUnsaved,
@@ -91,7 +99,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 21] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -107,6 +115,10 @@ impl Bug {
         Bug::ChunkRestoreClobbers,
         Bug::InterruptedCompactHash,
         Bug::DefragReusesTmp,
+        Bug::FailedApplyNoCi,
+        Bug::TxnStripsRanges,
+        Bug::PartialTxnOnPanic,
+        Bug::ReadindexCtxReplay,
         Bug::AuthCiUnsaved,
         Bug::AuthCacheNotRestored,
     ];
@@ -309,6 +321,46 @@ impl Bug {
                 summary: "a snapshot leaves watchers marked as synced where no key finds them: they hear nothing more",
                 ..UNSHOWN
             },
+            Bug::FailedApplyNoCi => BugInfo {
+                name: "failed-apply-no-ci",
+                issue: "etcd #13937, #14382",
+                versions: "3.5.3, 3.5.4",
+                class: "restart",
+                summary: "an entry that fails leaves the consistent index behind, below the index of the next snapshot",
+                scenario: "scenarios/inconsistency/failed-apply-no-ci.toml",
+                check: "wal-replay",
+                seeds_to_find: 1,
+            },
+            Bug::TxnStripsRanges => BugInfo {
+                name: "txn-strips-ranges",
+                issue: "etcd #18667",
+                versions: "2016 to 3.6.14",
+                class: "inconsistency",
+                summary: "members that owe no answer apply a transaction without its ranges, whose errors make it fail",
+                scenario: "scenarios/inconsistency/txn-strips-ranges.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::PartialTxnOnPanic => BugInfo {
+                name: "partial-txn-on-panic",
+                issue: "etcd #18799",
+                versions: "< 3.5.17",
+                class: "inconsistency",
+                summary: "a transaction that breaks off in the middle is published before the member stops",
+                scenario: "scenarios/inconsistency/partial-txn-on-panic.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::ReadindexCtxReplay => BugInfo {
+                name: "readindex-ctx-replay",
+                issue: "etcd #20418",
+                versions: "< 3.6.9, < 3.5.28, < 3.4.42",
+                class: "stale read",
+                summary: "late answers to a read that was asked twice confirm every read that waits at a deposed leader",
+                scenario: "scenarios/bugs/readindex-ctx-replay.toml",
+                check: "linearizable",
+                seeds_to_find: 1,
+            },
             Bug::AuthCiUnsaved => BugInfo {
                 name: "auth-ci-unsaved",
                 issue: "etcd #11651",
@@ -327,7 +379,7 @@ impl Bug {
                 summary: "a snapshot brings users and roles, but what they may do stays as it was before",
                 scenario: "scenarios/inconsistency/auth-cache-not-restored.toml",
                 check: "auth",
-                seeds_to_find: 1,
+                seeds_to_find: 5,
             },
             Bug::RevokeUnauthenticated => BugInfo {
                 name: "revoke-unauthenticated",

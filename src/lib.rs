@@ -10,9 +10,10 @@
 //! ```text
 //!   what it is                              who imports whom (an arrow points at what is imported)
 //!
-//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, lease, cluster ──► backend ──► disk
+//!   member/   the loops of a server         member ──┬──► apply ──► mvcc, lease, cluster, alarm ──► backend ──► disk
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
+//!   alarm     what is wrong and concerns them all    │
 //!   mvcc/     revisions, index, txn,                 │      └──────► auth ──► api, backend
 //!             compaction, hash, watch                ├──► wal, snap ──► disk
 //!   lease/    what lives how long                    │      └──────────► raft
@@ -49,10 +50,11 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Membership changes by clients, quota and alarms, and the edge with real sockets.
+//! Membership changes by clients, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 
+pub mod alarm;
 pub mod api;
 pub mod apply;
 pub mod auth;

@@ -12,7 +12,7 @@ use seedbed::backend::{BackendError, BoltConfig, Bucket, Engine as _};
 const PAGE: usize = 512;
 
 /// A small file with everything in it: branches, an overflow, inline buckets, free pages, and its pairs.
-fn file(config: BoltConfig) -> (Vec<u8>, Pairs, u64) {
+fn file(config: BoltConfig) -> (Vec<u8>, Pairs, Option<u64>) {
     let mut rig = Rig::new(config);
     for n in 0..40 {
         rig.set(Bucket::Key, format!("key{n:03}").as_bytes(), Some(&[b'v'; 30]));
@@ -35,7 +35,7 @@ enum Outcome {
     /// An error, or findings.
     Refused,
     /// These pairs, with this hash.
-    Read(Pairs, u64),
+    Read(Pairs, Option<u64>),
 }
 
 fn outcome(bytes: Vec<u8>, config: BoltConfig) -> Outcome {

@@ -55,7 +55,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
     ("src/api", &["api", "pb", "raft"]),
     ("src/lease", &["lease", "backend", "pb", "time"]),
-    ("src/apply", &["apply", "api", "auth", "backend", "bug", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
+    ("src/alarm.rs", &["alarm", "backend", "pb", "raft"]),
+    (
+        "src/apply",
+        &["alarm", "apply", "api", "auth", "backend", "bug", "cluster", "lease", "mvcc", "pb", "raft", "time"],
+    ),
     ("src/auth", &["auth", "api", "backend", "bug", "pb", "time"]),
 ];
 

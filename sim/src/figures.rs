@@ -74,6 +74,8 @@ pub(crate) fn observe(observation: Observation, tally: &Tally) -> Option<f64> {
         Observation::SnapshotMaxMs => millis(of_all(|database| longest(&database.installs))),
         Observation::StartMaxMs => millis(of_all(|database| longest(&database.loads))),
         Observation::OperationsFailed => tally.operations_failed as f64,
+        Observation::AlarmsRaised => tally.alarms_raised as f64,
+        Observation::AlarmsEnd => tally.alarms.len() as f64,
         _ => return None,
     })
 }

@@ -68,6 +68,13 @@ pub enum Error {
     /// The member has stopped.
     #[error("etcdserver: server stopped")]
     Stopped,
+    /// The database has reached its quota, or the alarm that says so is raised. The request may have taken effect: the
+    /// one that is the first not to fit is applied all the same.
+    #[error("etcdserver: mvcc: database space exceeded")]
+    NoSpace,
+    /// The alarm is raised that members' data differs.
+    #[error("etcdserver: corrupt cluster")]
+    Corrupt,
     /// Auth refuses it.
     #[error(transparent)]
     Auth(#[from] AuthError),
@@ -92,6 +99,8 @@ pub enum Code {
     OutOfRange,
     /// 14
     Unavailable,
+    /// 15
+    DataLoss,
     /// 16
     Unauthenticated,
 }
@@ -107,8 +116,9 @@ impl Error {
             | Error::TooManyOps
             | Error::DuplicateKey
             | Error::RequestTooLarge => Code::InvalidArgument,
+            Error::TooManyRequests | Error::NoSpace => Code::ResourceExhausted,
+            Error::Corrupt => Code::DataLoss,
             Error::Auth(error) => error.code(),
-            Error::TooManyRequests => Code::ResourceExhausted,
             Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
             Error::LeaseNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,
@@ -121,6 +131,6 @@ impl Error {
 
     /// Whether a write that ended so certainly has not taken effect and never will.
     pub fn certainly_not_executed(&self) -> bool {
-        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped)
+        !matches!(self, Error::Timeout | Error::TimeoutLeaderFail | Error::Stopped | Error::NoSpace)
     }
 }

@@ -14,10 +14,11 @@ pub use error::{Code, Error};
 pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, TxnRequest, TxnResponse,
+    AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    HashKvRequest, HashKvResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, StatusResponse, TxnRequest,
+    TxnResponse,
 };
 use crate::raft::NodeId;
 
@@ -52,6 +53,12 @@ pub enum Request {
     Defragment,
     /// Hand leadership to this member.
     MoveLeader(NodeId),
+    /// Raise an alarm, take one back, or ask for them.
+    Alarm(AlarmRequest),
+    /// How is this member?
+    Status,
+    /// Hash this member's keys at a revision.
+    HashKv(HashKvRequest),
     /// Something about users, roles and who may do what.
     Auth(AuthRequest),
 }
@@ -85,6 +92,12 @@ pub enum Response {
     MoveLeader,
     /// Of an entry that nobody asked for.
     Nothing,
+    /// To [`Request::Alarm`].
+    Alarm(AlarmResponse),
+    /// To [`Request::Status`].
+    Status(StatusResponse),
+    /// To [`Request::HashKv`].
+    HashKv(HashKvResponse),
     /// To [`Request::Auth`].
     Auth(AuthResponse),
 }

@@ -9,13 +9,15 @@
 //!
 //! Every member applies the same entries in the same order, so everything here must be deterministic: a request that
 //! fails must fail alike everywhere, and it takes its place in the log all the same (its consistent index is saved).
-//! Time is given only to what each member counts for itself, leases and tokens, and no record depends on it.
+//! Time is given only to what each member counts for itself, leases and tokens, and no record depends on it. An alarm
+//! that is raised keeps some requests out, from the entry on that raised it (`crate::alarm`).
 
 mod auth;
 mod state;
 
 pub use state::{RestoringState, State};
 
+use crate::alarm::{self, Alarms, Refusal};
 use crate::api::{AuthError, Error, Request, Response};
 use crate::auth::AuthInfo;
 use crate::backend::{BackendError, Record};
@@ -24,8 +26,9 @@ use crate::cluster::{Change, ChangeError, Cluster};
 use crate::lease::{LeaseError, Lessor};
 use crate::mvcc::{self, MvccError, Store, WriteTxn};
 use crate::pb::etcdserverpb::{
-    DeleteRangeRequest, InternalAuthenticateRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest,
-    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
+    AlarmResponse, DeleteRangeRequest, InternalAuthenticateRequest, InternalRaftRequest, LeaseCheckpoint,
+    LeaseCheckpointRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
+    TxnRequest, request_op::Request as Op,
 };
 use crate::raft::{Entry, EntryKind};
 use crate::time::Now;
@@ -40,6 +43,8 @@ pub struct Applied {
     pub result: Result<Response, Error>,
     /// The revision that the answer's header names.
     pub revision: i64,
+    /// Bytes that the request was reckoned to add to the database.
+    pub cost: u64,
     /// Auth refused it.
     pub denied: Option<AuthError>,
 }
@@ -65,6 +70,15 @@ impl From<MvccError> for Failed {
 impl From<BackendError> for Failed {
     fn from(error: BackendError) -> Failed {
         Failed::Engine(error)
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Failed {
+        Failed::Request(match refusal {
+            Refusal::NoSpace => Error::NoSpace,
+            Refusal::Corrupt => Error::Corrupt,
+        })
     }
 }
 
@@ -99,7 +113,7 @@ impl State {
     /// Applies `entry`, whose index must follow the last applied one. `now` is for the leader's leases and for tokens.
     /// An error is the engine's: the member must stop.
     pub fn apply(&mut self, now: Now, entry: &Entry) -> Result<Applied, BackendError> {
-        let State { store, lessor, auth } = self;
+        let State { store, lessor, alarms, auth } = self;
         assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
         let (request, records) = match entry.kind {
             EntryKind::Normal => {
@@ -118,8 +132,10 @@ impl State {
             EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), Vec::new()),
         };
         let number = request.header.as_ref().map_or(0, |header| header.id);
+        let bugs = store.bugs();
+        let old_marks = if bugs.on(Bug::FailedApplyNoCi) { store.marks()? } else { Vec::new() };
         let place = mvcc::Applied { index: entry.index, term: entry.term };
-        let mut txn = if auth.bugs().on(Bug::AuthCiUnsaved) && auth::is_for_auth(&request) {
+        let mut txn = if bugs.on(Bug::AuthCiUnsaved) && auth::is_for_auth(&request) {
             // etcd wrote users and roles in transactions of their own (etcd #11651).
             store.write_unmarked(place)
         } else {
@@ -130,26 +146,41 @@ impl State {
         let outcome = match denied {
             Some(error) => Err(error.into()),
             None if auth::is_for_auth(&request) => auth::run(&mut txn, auth, now, entry.index, &request),
-            None => run(&mut txn, lessor, now, &request),
+            None => run(&mut txn, lessor, alarms, now, &request),
         };
         let result = match outcome {
-            Err(Failed::Engine(error)) => return Err(error),
+            Err(Failed::Engine(error)) => {
+                // What is half done is never seen: the transaction stays open, and the member stops. etcd ended it on the
+                // way out, and so published it, with the index that says that all of it is there (#18799).
+                if bugs.on(Bug::PartialTxnOnPanic) {
+                    txn.commit();
+                }
+                return Err(error);
+            }
             Err(Failed::Request(error)) => Err(error),
             Ok(response) => Ok(response),
         };
+        if result.is_err() {
+            // etcd 3.5.3 moved the index only where something else was written too (#13937).
+            old_marks.into_iter().try_for_each(|record| write(&mut txn, record))?;
+        }
         let written = txn.take_written();
         let revision = txn.commit();
         written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
-        Ok(Applied { request: number, result, revision, denied })
+        Ok(Applied { request: number, result, revision, cost: alarm::cost(&request), denied })
     }
 }
 
 fn run(
     txn: &mut WriteTxn<'_>,
     lessor: &mut Lessor,
+    alarms: &mut Alarms,
     now: Now,
     request: &InternalRaftRequest,
 ) -> Result<Response, Failed> {
+    if let Some(refusal) = alarms.refuse(request) {
+        return Err(refusal.into());
+    }
     let may_put = |put: &PutRequest| match put.lease {
         0 => Ok(()),
         lease if lessor.contains(lease) => Ok(()),
@@ -168,6 +199,10 @@ fn run(
         lease_grant(txn, lessor, now, grant)
     } else if let Some(revoke) = &request.lease_revoke {
         lease_revoke(txn, lessor, revoke.id)
+    } else if let Some(request) = &request.alarm {
+        let (alarms, record) = alarms.execute(request);
+        record.into_iter().try_for_each(|record| write(txn, record))?;
+        Ok(Response::Alarm(AlarmResponse { header: None, alarms }))
     } else if let Some(request) = &request.lease_checkpoint {
         for LeaseCheckpoint { id, remaining_ttl } in &request.checkpoints {
             lessor.checkpoint(now.mono, *id, *remaining_ttl).into_iter().try_for_each(|record| write(txn, record))?;
@@ -214,6 +249,30 @@ fn records(store: &Store, change: Result<Option<Change>, ChangeError>) -> Result
     Ok(Cluster::load(store.engine())?.change(change).unwrap_or_default())
 }
 
+/// The entry without the ranges of its transaction. Only a historical bug applies that (etcd #18667).
+pub fn without_ranges(entry: &Entry) -> Entry {
+    fn strip(txn: &mut TxnRequest) {
+        for ops in [&mut txn.success, &mut txn.failure] {
+            ops.retain(|op| !matches!(op.request, Some(Op::RequestRange(_))));
+            for op in ops {
+                if let Some(Op::RequestTxn(nested)) = &mut op.request {
+                    strip(nested);
+                }
+            }
+        }
+    }
+    let Ok(mut request) = InternalRaftRequest::of_entry(&entry.data) else { return entry.clone() };
+    let Some(txn) = &mut request.txn else { return entry.clone() };
+    strip(txn);
+    Entry { data: request.encode_to_vec().into(), ..entry.clone() }
+}
+
+/// The number of an entry's request; 0 if it has none.
+pub fn number_of(entry: &Entry) -> u64 {
+    let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+    request.header.map_or(0, |header| header.id)
+}
+
 /// The entry data of what a leader writes down about leases.
 pub fn encode_checkpoints(number: u64, checkpoints: LeaseCheckpointRequest) -> Vec<u8> {
     InternalRaftRequest { lease_checkpoint: Some(checkpoints), ..on_behalf_of(&AuthInfo::default(), number) }
@@ -246,13 +305,16 @@ pub fn encode_as(who: &AuthInfo, number: u64, request: Request) -> Vec<u8> {
         Request::Compact(compaction) => internal.compaction = Some(compaction),
         Request::LeaseGrant(grant) => internal.lease_grant = Some(grant),
         Request::LeaseRevoke(revoke) => internal.lease_revoke = Some(revoke),
+        Request::Alarm(alarm) => internal.alarm = Some(alarm),
         Request::Auth(request) => auth::put_into(&mut internal, request),
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
         | Request::LeaseLeases
         | Request::MoveLeader(_)
-        | Request::Defragment => {
+        | Request::Defragment
+        | Request::Status
+        | Request::HashKv(_) => {
             panic!("invariant: only writes go into the log")
         }
     }

@@ -160,8 +160,8 @@ impl Engine for Memory {
 
     fn abandon_defrag(&mut self, _ops: &mut OpSink<'_>) {}
 
-    fn hash(&self) -> u64 {
-        self.hash
+    fn hash(&self) -> Option<u64> {
+        Some(self.hash)
     }
 
     fn stats(&self) -> Stats {

@@ -97,8 +97,9 @@ pub trait Engine: std::fmt::Debug {
     /// already taking the old one's name.
     fn abandon_defrag(&mut self, ops: &mut OpSink<'_>);
 
-    /// A hash of all pairs of all buckets, the same whatever order they were written in.
-    fn hash(&self) -> u64;
+    /// A hash of all pairs of all buckets, the same whatever order they were written in. `None` if some page that it
+    /// needs cannot be read.
+    fn hash(&self) -> Option<u64>;
 
     /// Figures about the file and what is in it.
     fn stats(&self) -> Stats;

@@ -5,8 +5,12 @@
 //! on its way to the disk, a defragmentation copies it, a snapshot replaces it — it waits, as etcd's does for the lock.
 
 use super::{Costs, Effects, Member, StopReason, TraceEvent, with_header};
+use crate::alarm::Alarms;
+use crate::apply;
+use crate::backend::BackendError;
 use crate::bug::Bug;
 use crate::mvcc::Applied;
+use crate::pb::etcdserverpb::{AlarmMember, AlarmType};
 use crate::raft::{Entry, Snapshot};
 use crate::time::{MILLISECOND, Nanos, Now};
 use std::collections::VecDeque;
@@ -20,6 +24,8 @@ pub(super) struct ApplyLoop {
     queue: VecDeque<Item>,
     /// The work of the slice before is done at this moment.
     busy_until: Nanos,
+    /// An entry failed in the middle, and the member stops when the batch that holds its half is durable (etcd #18799).
+    dying: Option<BackendError>,
 }
 
 #[derive(Debug)]
@@ -63,12 +69,16 @@ impl Member {
 
     /// Applies one slice of what is committed, if the last one is done.
     pub(super) fn run_apply_loop(&mut self, now: Now, fx: &mut Effects) {
+        if self.apply.dying.is_some() {
+            self.die_after_the_batch(fx);
+            return;
+        }
         if now.mono < self.apply.busy_until {
             self.mark_next_entry(fx);
             return;
         }
         let mut work = 0;
-        while work < SLICE && fx.stop.is_none() {
+        while work < SLICE && fx.stop.is_none() && self.apply.dying.is_none() {
             match self.apply.queue.pop_front() {
                 Some(Item::Entry(entry)) if !self.store_is_held() => {
                     if let Some(costs) = &self.config.costs {
@@ -99,20 +109,55 @@ impl Member {
         }
     }
 
+    /// Tells of alarms that were raised or taken back since `before`.
+    fn trace_alarms(&self, index: u64, before: &Alarms, fx: &mut Effects) {
+        if *before == self.state.alarms {
+            return;
+        }
+        let (before, after) = (before.get(AlarmType::None), self.state.alarms.get(AlarmType::None));
+        let event = |alarm: &AlarmMember, raised| TraceEvent::Alarm {
+            index,
+            member: alarm.member_id,
+            alarm: alarm.alarm(),
+            raised,
+        };
+        fx.trace.extend(after.iter().filter(|alarm| !before.contains(alarm)).map(|alarm| event(alarm, true)));
+        fx.trace.extend(before.iter().filter(|alarm| !after.contains(alarm)).map(|alarm| event(alarm, false)));
+    }
+
+    /// Between the half of an entry and the end of the process the committer may come by (etcd #18799).
+    fn die_after_the_batch(&mut self, fx: &mut Effects) {
+        let engine = self.state.store.engine();
+        if engine.batched() == 0 && !engine.committing() {
+            fx.stop = self.apply.dying.take().map(StopReason::Backend);
+        }
+        self.committer.demand();
+    }
+
     fn apply_entry(&mut self, now: Now, entry: &Entry, fx: &mut Effects) {
         if entry.index <= self.state.store.consistent_index() {
             // The backend held it when the member started: it is in the store, and must not be applied twice.
             self.raft.applied_to(entry.index);
             return;
         }
-        let mut applied = match self.state.apply(now, entry) {
+        // To spare the work, members that owe no answer left the ranges of a transaction out, and with them their errors:
+        // those that it fails by failed it at one member alone (etcd #18667).
+        let stripped = self.config.bugs.on(Bug::TxnStripsRanges) && !self.writes.waits(apply::number_of(entry));
+        let stripped = stripped.then(|| apply::without_ranges(entry));
+        let (alarms, size) = (self.state.alarms.clone(), self.database_size());
+        let mut applied = match self.state.apply(now, stripped.as_ref().unwrap_or(entry)) {
             Ok(applied) => applied,
+            Err(error) if self.config.bugs.on(Bug::PartialTxnOnPanic) => {
+                self.apply.dying = Some(error);
+                return;
+            }
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
                 return;
             }
         };
         self.notify_watchers(fx);
+        self.trace_alarms(entry.index, &alarms, fx);
         self.raft.applied_to(entry.index);
         fx.trace.push(TraceEvent::Applied {
             index: entry.index,
@@ -122,7 +167,12 @@ impl Member {
             hash: self.state.store.hash(),
             refused: applied.denied,
         });
-        if let Some(pending) = self.writes.applied(applied.request)
+        self.quota.applied(applied.request, fx);
+        let pending = self.writes.applied(applied.request);
+        // It has taken effect as everywhere else; that it did not fit is this member's own affair, until the alarm is on.
+        if applied.result.is_ok() && !self.has_room(size, applied.cost) {
+            self.refuse_for_space(now, pending.map(|pending| pending.client), fx);
+        } else if let Some(pending) = pending
             && !self.goes_on(now, entry, &pending, &mut applied, fx)
         {
             let header = self.header(applied.revision);

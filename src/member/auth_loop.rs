@@ -104,26 +104,26 @@ impl Member {
         }
     }
 
-    /// Whether a range may be read, with its end as the client sent it.
+    /// Says on whose behalf a range is read, if it may be; with its end as the client sent it.
     pub(super) fn may_read(
         &mut self,
         now: Now,
         who: &Credentials,
         (key, range_end): (&Bytes, &Bytes),
         fx: &mut Effects,
-    ) -> Result<(), AuthError> {
+    ) -> Result<AuthInfo, AuthError> {
         let info = self.info(now, who)?;
         let checked = self.state.auth.check_keys(&info, key, range_end);
         if self.state.auth.enabled() || *who != Credentials::None {
             fx.trace.push(TraceEvent::ReadChecked {
                 index: self.state.store.consistent_index(),
-                who: info,
+                who: info.clone(),
                 key: key.clone(),
                 range_end: range_end.clone(),
                 refused: checked.err(),
             });
         }
-        checked
+        checked.map(|()| info)
     }
 
     /// The entry that has to be applied before it can be said for whom a token stands.

@@ -15,16 +15,18 @@ pub(super) struct Compactor {
 
 impl Member {
     pub(super) fn compaction_wakes_at(&self) -> Nanos {
-        if self.state.store.compacting() && !self.store_is_held() { self.compactor.next_at } else { Nanos::MAX }
+        if self.may_compact() { self.compactor.next_at } else { Nanos::MAX }
+    }
+
+    /// A range that is being served may have to read what would be removed.
+    fn may_compact(&self) -> bool {
+        let to = self.state.store.compacting_to();
+        to.is_some_and(|to| !self.reads.reads_before(to)) && !self.store_is_held()
     }
 
     /// Removes a slice of records, if there is anything to remove and the pause is over.
     pub(super) fn run_compactor(&mut self, now: Now, fx: &mut Effects) {
-        if !self.state.store.compacting()
-            || now.mono < self.compactor.next_at
-            || self.store_is_held()
-            || fx.stop.is_some()
-        {
+        if !self.may_compact() || now.mono < self.compactor.next_at || fx.stop.is_some() {
             return;
         }
         let records = self.config.compaction_batch as Nanos;

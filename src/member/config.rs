@@ -1,5 +1,6 @@
 //! What a member is told at start.
 
+use super::AutoCompaction;
 use crate::auth::{self, Jwt};
 use crate::backend::EngineConfig;
 use crate::bug::BugSet;
@@ -54,6 +55,8 @@ pub struct Config {
     pub batch_limit: u64,
     /// Records that one slice of a compaction looks at.
     pub compaction_batch: usize,
+    /// What the leader compacts without being asked; `None`: nothing.
+    pub auto_compaction: Option<AutoCompaction>,
     /// Pause between two slices of a compaction.
     pub compaction_pause: Nanos,
     /// Records that one slice of an index restore reads.
@@ -62,6 +65,8 @@ pub struct Config {
     pub max_request_bytes: usize,
     /// Most compares of a transaction, and most operations of each of its branches.
     pub max_txn_ops: usize,
+    /// How large the database may become, in bytes, before writes are refused; `None`: without end.
+    pub quota: Option<u64>,
     /// Leases that may expire in a second.
     pub lease_revoke_rate: usize,
     /// After which time what is left of a long lease is written down; `None`: never.
@@ -106,10 +111,12 @@ impl Config {
             batch_interval: 100 * MILLISECOND,
             batch_limit: 10_000,
             compaction_batch: 1_000,
+            auto_compaction: None,
             compaction_pause: 10 * MILLISECOND,
             restore_chunk: 10_000,
             max_request_bytes: 3 * 512 * 1024,
             max_txn_ops: 128,
+            quota: Some(2 << 30),
             lease_revoke_rate: 1_000,
             lease_checkpoint: None,
             watch_progress_interval: 600 * SECOND,

@@ -8,7 +8,7 @@ use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
 use crate::mvcc::watch::StreamId;
-use crate::pb::etcdserverpb::WatchResponse;
+use crate::pb::etcdserverpb::{AlarmType, WatchResponse};
 use crate::raft::{Message, NodeId, RaftEvent};
 use crate::time::Nanos;
 use bytes::Bytes;
@@ -193,6 +193,17 @@ pub enum TraceEvent {
     WalRepaired {
         /// Bytes dropped.
         bytes: u64,
+    },
+    /// An entry raised an alarm, or took it back.
+    Alarm {
+        /// The entry's index.
+        index: u64,
+        /// Whose.
+        member: NodeId,
+        /// Which.
+        alarm: AlarmType,
+        /// It was raised.
+        raised: bool,
     },
     /// While auth is on, or of a client that says who it is: a read or a watch was let through or refused.
     ReadChecked {

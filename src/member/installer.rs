@@ -133,6 +133,7 @@ impl Member {
         let State { store: old, auth, .. } = std::mem::replace(&mut self.state, restoring.finish());
         self.state.auth.succeed(auth);
         self.watch_loop.watchers.restored(self.state.store.revision());
+        self.serve_anew(fx);
         if self.copying() {
             self.finish_copy_of(old, now, fx);
         }

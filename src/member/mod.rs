@@ -19,25 +19,31 @@
 //! - **the watch loop** ([`watch_loop`]) tells clients of changes (lesson 08).
 //! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads (lesson 06).
 //! - **the committer** ([`committer`]) makes the backend's batch durable every 100 ms (lesson 03), **the compactor**
-//!   ([`compactor`]) removes what was compacted in batches (lesson 11), **the defragger** ([`defragger`]) copies the
+//!   ([`compactor`]) removes what was compacted in batches, **the auto-compactor** ([`auto_compactor`]) decides when to
+//!   (lesson 11), **the defragger** ([`defragger`]) copies the
 //!   database into a dense file (lesson 13).
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
+//! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
+//!   ([`hasher`]) hashes keys, to compare members by (lesson 12).
 //!
 //! - **auth** ([`auth_loop`]) says who asks, and has passwords hashed beside the steps (lesson 05).
 //!
-//! Left out: membership changes and quota, which come with their chapters.
+//! Left out: membership changes, which come with their chapter.
 
 mod apply_loop;
 mod auth_loop;
+mod auto_compactor;
 mod committer;
 mod compactor;
 mod config;
 mod defragger;
 mod effects;
+mod hasher;
 mod installer;
 mod job;
 mod lease_loop;
+mod quota;
 mod raft_loop;
 mod reads;
 mod sender;
@@ -47,6 +53,7 @@ mod storage;
 mod watch_loop;
 mod writes;
 
+pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, Peer};
 pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use job::{Job, JobId, JobOutput, Work};
@@ -60,19 +67,22 @@ use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskRead, FileName};
 use crate::mvcc::Store;
 use crate::pb::etcdserverpb::{
-    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, PutResponse, RangeResponse,
-    ResponseHeader, TxnResponse,
+    AlarmMember, AlarmResponse, AlarmType, CompactionResponse, DeleteRangeResponse, LeaseGrantResponse,
+    LeaseRevokeResponse, PutResponse, RangeResponse, ResponseHeader, StatusResponse, TxnResponse,
 };
 use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
 use crate::wal::Wal;
 use apply_loop::ApplyLoop;
 use auth_loop::AuthLoop;
+use auto_compactor::AutoCompactor;
 use committer::Committer;
 use compactor::Compactor;
 use defragger::Defragger;
+use hasher::Hasher;
 use installer::Installer;
 use lease_loop::LeaseLoop;
+use quota::Quota;
 use raft_loop::RaftLoop;
 use reads::ReadLoop;
 use sender::Sender;
@@ -94,11 +104,14 @@ pub struct Member {
     reads: ReadLoop,
     writes: Writes,
     lease_loop: LeaseLoop,
+    quota: Quota,
+    hasher: Hasher,
     watch_loop: WatchLoop,
     auth_loop: AuthLoop,
     snapshotter: Snapshotter,
     committer: Committer,
     compactor: Compactor,
+    auto_compactor: AutoCompactor,
     defragger: Defragger,
     installer: Installer,
     sender: Sender,
@@ -154,10 +167,13 @@ impl Member {
         self.run_snapshotter(now, fx);
         self.run_sender(now, fx);
         self.run_lease_loop(now, fx);
+        self.run_auto_compactor(now, fx);
         self.run_read_loop(now, fx);
         self.run_raft_loop(now, fx);
         self.run_watch_loop(now, fx);
+        self.run_hasher(now, fx);
         self.expire_requests(now, fx);
+        self.expire_alarm(now, fx);
         if fx.stop.is_some() {
             self.stopped = true;
             return;
@@ -171,12 +187,16 @@ impl Member {
             self.apply_wakes_at(),
             self.commit_wakes_at(),
             self.compaction_wakes_at(),
+            self.auto_compaction_wakes_at(),
             self.defragger.wakes_at(),
             self.installer.wakes_at(),
             self.sender.wakes_at(),
             self.reads.wake_at(),
+            self.slice_wakes_at(),
             self.writes.wake_at(),
             self.lease_wakes_at(),
+            self.quota.wake_at(),
+            self.hasher_wakes_at(),
             self.watch_wakes_at(),
             self.auth_loop.wake_at(),
         ];
@@ -192,7 +212,8 @@ impl Member {
             | Request::Txn(_)
             | Request::Compact(_)
             | Request::LeaseGrant(_)
-            | Request::LeaseRevoke(_) => self.on_write(now, id, who, request, fx),
+            | Request::LeaseRevoke(_)
+            | Request::Alarm(_) => self.on_write(now, id, who, request, fx),
             Request::LeaseKeepAlive(request) => self.on_keepalive(now, id, request.id, fx),
             Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, &who, request, fx),
             Request::LeaseLeases => self.on_leases(id, fx),
@@ -202,6 +223,13 @@ impl Member {
             },
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
             Request::Auth(request) => self.on_auth(now, id, who, request, fx),
+            Request::Status => self.on_status(id, fx),
+            Request::HashKv(request) => {
+                match self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)) {
+                    Ok(()) => self.on_hash_kv(now, id, request.revision, fx),
+                    Err(error) => fx.replies.push((id, Err(error.into()))),
+                }
+            }
         }
     }
 
@@ -216,6 +244,31 @@ impl Member {
             self.writes.wait_for_leader(id, to, deadline);
             self.raft.transfer_leader(to);
         }
+    }
+
+    fn on_status(&mut self, id: RequestId, fx: &mut Effects) {
+        let stats = self.state.store.engine().stats();
+        let leader = self.raft.leader();
+        let mut errors = Vec::new();
+        if leader == 0 {
+            errors.push(Error::NoLeader.to_string());
+        }
+        errors.extend(self.state.alarms.get(AlarmType::None).iter().map(|alarm| words(*alarm)));
+        fx.replies.push((
+            id,
+            Ok(Response::Status(StatusResponse {
+                header: self.header(self.state.store.revision()),
+                version: VERSION.to_owned(),
+                db_size: stats.size as i64,
+                leader,
+                raft_index: self.raft.commit(),
+                raft_term: self.raft.term(),
+                raft_applied_index: self.state.store.consistent_index(),
+                errors,
+                db_size_in_use: stats.in_use as i64,
+                is_learner: self.raft.conf().learners.contains(&self.config.id),
+            })),
+        ));
     }
 
     fn on_disk(&mut self, now: Now, done: DiskDone, fx: &mut Effects) {
@@ -284,6 +337,11 @@ impl Member {
         &self.raft
     }
 
+    /// The alarms that are raised as far as it has applied.
+    pub fn alarms(&self) -> Vec<AlarmMember> {
+        self.state.alarms.get(AlarmType::None)
+    }
+
     /// Its store, to look at.
     pub fn store(&self) -> &Store {
         &self.state.store
@@ -318,14 +376,30 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::LeaseGrant(response) => Response::LeaseGrant(LeaseGrantResponse { header, ..response }),
         Response::LeaseRevoke(_) => Response::LeaseRevoke(LeaseRevokeResponse { header }),
         Response::Auth(response) => Response::Auth(response.with_header(header)),
+        Response::Alarm(response) => Response::Alarm(AlarmResponse { header, ..response }),
         // Those that this member answers itself have theirs.
         response @ (Response::LeaseKeepAlive(_)
         | Response::LeaseTimeToLive(_)
         | Response::LeaseLeases(_)
         | Response::Defragment
         | Response::MoveLeader
-        | Response::Nothing) => response,
+        | Response::Nothing
+        | Response::Status(_)
+        | Response::HashKv(_)) => response,
     }
+}
+
+/// The etcd version that it speaks as.
+const VERSION: &str = "3.4.23";
+
+/// An alarm as etcd's answer to Status has it.
+fn words(alarm: AlarmMember) -> String {
+    let kind = match alarm.alarm() {
+        AlarmType::None => "NONE",
+        AlarmType::Nospace => "NOSPACE",
+        AlarmType::Corrupt => "CORRUPT",
+    };
+    format!("memberID:{} alarm:{kind} ", alarm.member_id)
 }
 
 /// Where the member keeps its WAL.

@@ -3,10 +3,16 @@
 //! Reads that come together are confirmed together. A batch asks Raft for the commit index; the leader answers once a
 //! quorum has confirmed that it still leads; the batch is served when the store has applied that index. While one batch
 //! is out, later reads gather for the next. A batch without an answer asks again every 500 ms.
+//!
+//! A range over many keys is served slice by slice (lesson 13: 1.2 million keys took 9 s): what comes between two slices,
+//! heartbeats first of all, is not kept waiting. All slices show the revision of the first, and the compactor leaves what
+//! they have yet to read. A snapshot that is installed meanwhile takes their store away; they begin anew in the new one.
 
-use super::{Effects, Member, StopReason, with_header};
+use super::{Effects, Member, StopReason};
 use crate::api::{Credentials, Error, RequestId, Response};
-use crate::mvcc::MvccError;
+use crate::auth::AuthInfo;
+use crate::bug::Bug;
+use crate::mvcc::RangeJob;
 use crate::pb::etcdserverpb::{AuthenticateRequest, RangeRequest};
 use crate::raft::{NodeId, ReadState};
 use crate::time::{MILLISECOND, Nanos, Now};
@@ -25,7 +31,15 @@ pub(super) struct ReadLoop {
     asking: Option<Batch>,
     /// Confirmed reads that wait until the store has applied their index.
     confirmed: VecDeque<(u64, Read)>,
+    /// Ranges that are being served; each has a slice in turn.
+    serving: VecDeque<(RequestId, AuthInfo, RangeJob)>,
+    /// When the next slice may begin.
+    slice_at: Nanos,
 }
+
+/// Keys that a slice looks at. The first slice is in the price of a read. Later ones come at the pace at which their keys
+/// would be read, like the apply loop's: etcd reads on another core than the one that keeps the lead.
+const SLICE: usize = 256;
 
 struct Read {
     asked: Asked,
@@ -81,6 +95,11 @@ impl ReadLoop {
         asking.min(first(&self.gathering)).min(confirmed)
     }
 
+    /// Whether a range is being served that shows a revision before `compacted`.
+    pub(super) fn reads_before(&self, compacted: i64) -> bool {
+        self.serving.iter().any(|(_, _, job)| job.revision() < compacted)
+    }
+
     /// A batch whose leader is gone fails at once; its clients ask again.
     pub(super) fn leader_changed(&mut self, fx: &mut Effects) {
         for read in self.asking.take().map(|batch| batch.reads).unwrap_or_default() {
@@ -101,7 +120,7 @@ impl Member {
         if request.key.is_empty() {
             fx.replies.push((id, Err(Error::EmptyKey)));
         } else if request.serializable && !self.store_is_closed() {
-            self.serve(now, id, &who, &request, fx);
+            self.serve(now, id, &who, request, fx);
         } else if request.serializable {
             let deadline = now.mono + self.config.request_timeout();
             self.reads.confirmed.push_front((0, Read { asked: Asked::Range(id, who, request), deadline }));
@@ -134,6 +153,7 @@ impl Member {
 
     /// Serves what is confirmed and applied, and asks for what has gathered.
     pub(super) fn run_read_loop(&mut self, now: Now, fx: &mut Effects) {
+        self.run_long_ranges(now, fx);
         self.ask_read_index(now);
         // An answer may be there at once (a sole voter), and then a batch that gathered meanwhile may ask too.
         self.run_raft_loop(now, fx);
@@ -145,7 +165,7 @@ impl Member {
             && let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied)
         {
             match read.asked {
-                Asked::Range(id, who, request) => self.serve(now, id, &who, &request, fx),
+                Asked::Range(id, who, request) => self.serve(now, id, &who, request, fx),
                 Asked::Authenticate(id, request) => self.check_password(id, request, read.deadline, fx),
                 Asked::Leadership(leases) => self.revoke_expired(&leases),
             }
@@ -167,8 +187,13 @@ impl Member {
                 reads.asking = Some(Batch { ctxs: ctx..=ctx, retry_at: now.mono + RETRY, reads: gathered });
             }
             Some(batch) if batch.retry_at <= now.mono => {
-                batch.ctxs = *batch.ctxs.start()..=ctx;
                 batch.retry_at = now.mono + RETRY;
+                if self.config.bugs.on(Bug::ReadindexCtxReplay) {
+                    // The question that the leader may have answered long ago, once more (etcd #20418).
+                    self.raft.read_index(*batch.ctxs.start());
+                    return;
+                }
+                batch.ctxs = *batch.ctxs.start()..=ctx;
             }
             Some(_) => return,
         }
@@ -176,24 +201,62 @@ impl Member {
         self.raft.read_index(ctx);
     }
 
-    fn serve(&mut self, now: Now, id: RequestId, who: &Credentials, request: &RangeRequest, fx: &mut Effects) {
-        // Checked in the step that reads: permissions cannot change in between.
-        if let Err(error) = self.may_read(now, who, (&request.key, &request.range_end), fx) {
-            fx.replies.push((id, Err(error.into())));
-            return;
+    fn serve(&mut self, now: Now, id: RequestId, who: &Credentials, request: RangeRequest, fx: &mut Effects) {
+        let info = match self.may_read(now, who, (&request.key, &request.range_end), fx) {
+            Ok(info) => info,
+            Err(error) => return fx.replies.push((id, Err(error.into()))),
+        };
+        self.charge(fx, |costs| costs.read);
+        match RangeJob::new(&self.state.store, request) {
+            Ok(job) => self.serve_slice(id, info, job, SLICE, fx),
+            Err(error) => fx.replies.push((id, Err(error.into()))),
         }
-        let result = match self.state.store.range(request) {
-            Err(MvccError::Backend(error)) => {
+    }
+
+    fn serve_slice(&mut self, id: RequestId, who: AuthInfo, mut job: RangeJob, keys: usize, fx: &mut Effects) {
+        let mut response = match job.step(&self.state.store, keys) {
+            Ok(Some(response)) => response,
+            Ok(None) => return self.reads.serving.push_back((id, who, job)),
+            Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
                 return;
             }
-            result => result,
         };
-        let bytes: usize = result.iter().flat_map(|response| &response.kvs).map(|kv| kv.value.len()).sum();
-        self.charge(fx, |costs| costs.read + costs.kib * (bytes as u64 / 1024));
-        let header = self.header(self.state.store.revision());
-        let reply = result.map(|response| with_header(Response::Range(response), header)).map_err(Error::from);
-        fx.replies.push((id, reply));
+        // Between two slices permissions may have changed.
+        if let Err(error) = self.state.auth.check_revision(&who) {
+            return fx.replies.push((id, Err(Error::Auth(error))));
+        }
+        let bytes: usize = response.kvs.iter().map(|kv| kv.value.len()).sum();
+        self.charge(fx, |costs| costs.kib * (bytes as u64 / 1024));
+        response.header = self.header(job.newest());
+        fx.replies.push((id, Ok(Response::Range(response))));
+    }
+
+    pub(super) fn slice_wakes_at(&self) -> Nanos {
+        if self.reads.serving.is_empty() || self.store_is_closed() { Nanos::MAX } else { self.reads.slice_at }
+    }
+
+    /// Serves the next slice of a long range.
+    pub(super) fn run_long_ranges(&mut self, now: Now, fx: &mut Effects) {
+        if self.slice_wakes_at() > now.mono || fx.stop.is_some() {
+            return;
+        }
+        let Some((id, who, job)) = self.reads.serving.pop_front() else { return };
+        // A slice takes a millisecond at most, whatever a key costs.
+        let price = self.config.costs.map_or(0, |costs| costs.record);
+        let keys = (MILLISECOND / price.max(1)).clamp(1, SLICE as u64);
+        self.reads.slice_at = now.mono + (price * keys).max(1);
+        self.serve_slice(id, who, job, keys as usize, fx);
+    }
+
+    /// The store is another one.
+    pub(super) fn serve_anew(&mut self, fx: &mut Effects) {
+        for (id, who, job) in std::mem::take(&mut self.reads.serving) {
+            match RangeJob::new(&self.state.store, job.request().clone()) {
+                Ok(job) => self.reads.serving.push_back((id, who, job)),
+                Err(error) => fx.replies.push((id, Err(error.into()))),
+            }
+        }
     }
 
     pub(super) fn expire_reads(&mut self, now: Now, fx: &mut Effects) {

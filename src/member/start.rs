@@ -10,11 +10,14 @@
 
 use super::apply_loop::ApplyLoop;
 use super::auth_loop::AuthLoop;
+use super::auto_compactor::AutoCompactor;
 use super::committer::Committer;
 use super::compactor::Compactor;
 use super::defragger::Defragger;
+use super::hasher::Hasher;
 use super::installer::Installer;
 use super::lease_loop::LeaseLoop;
+use super::quota::Quota;
 use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
 use super::sender::Sender;
@@ -125,6 +128,9 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             lease_loop: LeaseLoop::default(),
+            auto_compactor: AutoCompactor::new(now.mono),
+            quota: Quota::default(),
+            hasher: Hasher::default(),
             watch_loop: WatchLoop::new(&config, state.store.revision()),
             auth_loop: AuthLoop::new(&config),
             snapshotter: Snapshotter::new(snapshot),

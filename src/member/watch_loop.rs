@@ -143,7 +143,7 @@ impl Member {
     ) -> Result<(), AuthError> {
         // For a watch no key is the first key there can be.
         let key = if create.key.is_empty() { Bytes::from_static(b"\0") } else { create.key.clone() };
-        self.may_read(now, &self.watch_loop.owner(stream), (&key, &create.range_end), fx)
+        self.may_read(now, &self.watch_loop.owner(stream), (&key, &create.range_end), fx).map(drop)
     }
 
     fn cancel_watch(&mut self, stream: StreamId, watch_id: i64, fx: &mut Effects) {

@@ -4,6 +4,7 @@
 //! another member, Raft forwards it. The answer comes from the apply loop. What is not applied in time is answered with
 //! a timeout, and may still take effect.
 
+use super::quota::cost_of;
 use super::{Config, Effects, Member, TraceEvent};
 use crate::api::{Credentials, Error, Request, RequestId, Response, validate};
 use crate::apply;
@@ -75,6 +76,11 @@ impl Writes {
         self.next_number - 1
     }
 
+    /// Whether a client waits for this number.
+    pub(super) fn waits(&self, number: u64) -> bool {
+        self.pending.contains_key(&number)
+    }
+
     /// Who waits for this number, if somebody still does.
     pub(super) fn applied(&mut self, number: u64) -> Option<Pending> {
         self.pending.remove(&number)
@@ -114,6 +120,10 @@ impl Member {
             Ok(info) => info,
             Err(error) => return fx.replies.push((client, Err(error))),
         };
+        if !self.has_room(self.database_size(), cost_of(&request)) {
+            self.refuse_for_space(now, Some(client), fx);
+            return;
+        }
         let number = self.writes.take_number();
         if let Request::LeaseGrant(grant) = &mut request
             && grant.id == 0

@@ -90,6 +90,11 @@ impl Store {
         !self.compactions.is_empty()
     }
 
+    /// The revision before which the oldest unfinished compaction removes records.
+    pub fn compacting_to(&self) -> Option<i64> {
+        self.compactions.front().map(|compaction| compaction.revision)
+    }
+
     /// Looks at the next batch of records of the oldest compaction that is scheduled and removes those that it does not
     /// keep, in a transaction of its own. Says so when it was the last batch.
     pub fn compact_slice(&mut self) -> Result<Option<Compacted>, BackendError> {

@@ -34,11 +34,12 @@ mod write;
 
 pub use compact::Compacted;
 pub use hash::{HashJob, HashKv};
+pub use read::RangeJob;
 pub use restore::Restoring;
 pub use revision::Revision;
 pub use write::{WriteTxn, Written};
 
-use crate::backend::{BackendError, Bucket, Engine};
+use crate::backend::{BackendError, Bucket, Engine, Record};
 use crate::bug::BugSet;
 use crate::pb::mvccpb::KeyValue;
 use bytes::Bytes;
@@ -168,6 +169,11 @@ impl Store {
         self.applied
     }
 
+    /// The historical bugs that are switched on.
+    pub fn bugs(&self) -> BugSet {
+        self.config.bugs
+    }
+
     /// Writes the marks of the last applied entry by themselves. Only the historical bugs do that: elsewhere they are
     /// part of the transaction that applies the entry.
     pub fn write_marks(&mut self, applied: Applied) -> Result<(), BackendError> {
@@ -175,6 +181,15 @@ impl Store {
         let written = self.put_marks(applied);
         self.engine.commit();
         written
+    }
+
+    /// The marks of the last applied entry as they stand in the engine.
+    pub fn marks(&self) -> Result<Vec<Record>, BackendError> {
+        let record = |mark| {
+            let value = self.engine.get(Bucket::Meta, mark)?;
+            Ok(Record { bucket: Bucket::Meta, key: Bytes::from_static(mark), value })
+        };
+        [CONSISTENT_INDEX, TERM].into_iter().map(record).collect()
     }
 
     fn put_marks(&mut self, Applied { index, term }: Applied) -> Result<(), BackendError> {
@@ -186,9 +201,10 @@ impl Store {
     }
 
     /// A hash of every pair of every bucket, the consistent index among them: members that applied the same entries
-    /// have the same. `None` while a compaction removes records, which each member does at its own pace.
+    /// have the same. `None` while a compaction removes records, which each member does at its own pace, and if a page cannot be
+    /// read.
     pub fn hash(&self) -> Option<u64> {
-        (!self.compacting()).then(|| self.engine.hash())
+        (!self.compacting()).then(|| self.engine.hash()).flatten()
     }
 
     /// Opens the transaction in which `entry` is applied. Whatever it changes, the consistent index

@@ -34,37 +34,8 @@ impl Store {
 
     /// Serves a range where `newest` is the current revision: inside a transaction that is the one being made.
     pub(super) fn range_at(&self, request: &RangeRequest, newest: i64) -> Result<RangeResponse, MvccError> {
-        if request.revision > newest {
-            return Err(MvccError::FutureRevision);
-        }
-        self.check_not_compacted(request)?;
-        let at = if request.revision > 0 { request.revision } else { newest };
-        let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0).unwrap_or(usize::MAX);
-        // Sorting or filtering needs all of them before the limit may cut. (A target without an order sorts, too, but in
-        // etcd only what was fetched: as many as the limit, and one more that says whether there are more.)
-        let whole = request.sort_order != SortOrder::None as i32 || has_filter(request);
-        let fetch = if whole { usize::MAX } else { limit.saturating_add(1) };
-
-        let mut response = RangeResponse::default();
-        let mut visit = |at: Revision| -> Result<(), BackendError> {
-            response.count += 1;
-            if !request.count_only && response.kvs.len() < fetch {
-                response.kvs.push(self.load(at)?);
-            }
-            Ok(())
-        };
-        match Interval::of(&request.key, &request.range_end) {
-            Interval::Key(key) => self.index.get(key, at).into_iter().try_for_each(|change| visit(change.at))?,
-            Interval::Span(from, to) => self.index.range(from, to, at).try_for_each(|(_, change)| visit(change.at))?,
-        }
-        response.kvs.retain(|kv| passes(request, kv));
-        sort(request, &mut response.kvs);
-        response.more = response.kvs.len() > limit;
-        response.kvs.truncate(limit);
-        if request.keys_only {
-            response.kvs.iter_mut().for_each(|kv| kv.value.clear());
-        }
-        Ok(response)
+        let mut job = RangeJob::begin(self, request.clone(), newest)?;
+        Ok(job.step(self, usize::MAX)?.expect("invariant: no store holds that many keys"))
     }
 
     /// Visits the pairs of a bucket in ascending order until `visit` says `false`.
@@ -94,6 +65,96 @@ impl Store {
     pub(super) fn load(&self, at: Revision) -> Result<KeyValue, BackendError> {
         let key = at.to_bytes();
         record::known_value(&key, self.engine.get(Bucket::Key, &key)?)
+    }
+}
+
+/// A range that is served in steps.
+///
+/// It shows one revision, the one at which it began, whatever is written between the steps. What it has yet to read must
+/// not be removed meanwhile: whoever compacts waits for the ranges that read before the compacted revision (as bbolt
+/// keeps the pages that a reader may still look at).
+#[derive(Debug)]
+pub struct RangeJob {
+    request: RangeRequest,
+    /// The store's revision when it began.
+    newest: i64,
+    /// The revision that it shows.
+    at: i64,
+    /// The first key that the next step looks at; `None`: the first one of all.
+    next: Option<Vec<u8>>,
+    response: RangeResponse,
+}
+
+impl RangeJob {
+    /// Begins to serve a range.
+    pub fn new(store: &Store, request: RangeRequest) -> Result<RangeJob, MvccError> {
+        RangeJob::begin(store, request, store.revision)
+    }
+
+    fn begin(store: &Store, request: RangeRequest, newest: i64) -> Result<RangeJob, MvccError> {
+        if request.revision > newest {
+            return Err(MvccError::FutureRevision);
+        }
+        store.check_not_compacted(&request)?;
+        let at = if request.revision > 0 { request.revision } else { newest };
+        Ok(RangeJob { request, newest, at, next: None, response: RangeResponse::default() })
+    }
+
+    /// What is asked.
+    pub fn request(&self) -> &RangeRequest {
+        &self.request
+    }
+
+    /// The store's revision when it began, which the response's header names.
+    pub fn newest(&self) -> i64 {
+        self.newest
+    }
+
+    /// The revision that it shows.
+    pub fn revision(&self) -> i64 {
+        self.at
+    }
+
+    /// Looks at up to `max` more keys. The response, without its header, once there are none left.
+    pub fn step(&mut self, store: &Store, max: usize) -> Result<Option<RangeResponse>, BackendError> {
+        let RangeJob { request, at, next, response, .. } = self;
+        let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0).unwrap_or(usize::MAX);
+        // Sorting or filtering needs all of them before the limit may cut. (A target without an order sorts, too, but in
+        // etcd only what was fetched: as many as the limit, and one more that says whether there are more.)
+        let whole = request.sort_order != SortOrder::None as i32 || has_filter(request);
+        let fetch = if whole { usize::MAX } else { limit.saturating_add(1) };
+        let mut visit = |at: Revision| -> Result<(), BackendError> {
+            response.count += 1;
+            if !request.count_only && response.kvs.len() < fetch {
+                response.kvs.push(store.load(at)?);
+            }
+            Ok(())
+        };
+        match Interval::of(&request.key, &request.range_end) {
+            Interval::Key(key) => store.index.get(key, *at).into_iter().try_for_each(|change| visit(change.at))?,
+            Interval::Span(from, to) => {
+                let from = next.take().unwrap_or_else(|| from.to_vec());
+                let mut keys = store.index.range(&from, to, *at);
+                for (_, change) in keys.by_ref().take(max.max(1)) {
+                    visit(change.at)?;
+                }
+                *next = keys.next().map(|(key, _)| key.to_vec());
+            }
+        }
+        Ok(if next.is_some() { None } else { Some(self.finish(limit)) })
+    }
+
+    fn finish(&mut self, limit: usize) -> RangeResponse {
+        let RangeJob { request, response, .. } = self;
+        let mut response = std::mem::take(response);
+        response.kvs.retain(|kv| passes(request, kv));
+        sort(request, &mut response.kvs);
+        response.more = response.kvs.len() > limit;
+        response.kvs.truncate(limit);
+        if request.keys_only {
+            response.kvs.iter_mut().for_each(|kv| kv.value.clear());
+        }
+        response
     }
 }
 

@@ -93,8 +93,13 @@ impl Peers {
 
     /// Whether a majority spoke since the last call of [`Peers::forget_active`].
     pub(super) fn quorum_active(&self) -> bool {
-        let active = |id| Some(self.get(id).is_some_and(|p| p.recent_active));
-        quorum::joint_vote(&self.conf.voters, &self.conf.voters_outgoing, active) == VoteResult::Won
+        self.quorum_of(|id| self.get(id).is_some_and(|p| p.recent_active))
+    }
+
+    /// Whether those of whom `of` is true are a majority.
+    pub(super) fn quorum_of(&self, of: impl Fn(NodeId) -> bool) -> bool {
+        let vote = |id| Some(of(id));
+        quorum::joint_vote(&self.conf.voters, &self.conf.voters_outgoing, vote) == VoteResult::Won
     }
 
     pub(super) fn forget_active(&mut self, but: NodeId) {

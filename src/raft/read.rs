@@ -18,12 +18,14 @@ use super::{Body, Message, NodeId, Raft, ReadState, Role};
 use crate::bug::Bug;
 use std::collections::VecDeque;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Read {
     number: u64,
     from: NodeId,
     ctx: u64,
     index: u64,
+    /// Who has confirmed it; kept only for the bug of etcd #20418.
+    acks: Vec<NodeId>,
 }
 
 /// The reads that a leader has not answered yet.
@@ -87,9 +89,17 @@ impl Raft {
         if self.config.bugs.on(Bug::LeaseReadUnderPause) && self.config.check_quorum {
             return self.answer_read(from, ctx, index);
         }
+        // etcd's Raft knows a read by its asker's number alone: one that comes again after it was answered is a new read,
+        // which late answers to the old one's heartbeats confirm, and with it all that wait before it (etcd #20418).
+        if self.config.bugs.on(Bug::ReadindexCtxReplay) {
+            if !self.reads.confirming.iter().any(|read| read.number == ctx) {
+                self.reads.confirming.push_back(Read { number: ctx, from, ctx, index, acks: Vec::new() });
+            }
+            return self.send_heartbeats();
+        }
         self.reads.last_number += 1;
         let number = self.reads.last_number;
-        self.reads.confirming.push_back(Read { number, from, ctx, index });
+        self.reads.confirming.push_back(Read { number, from, ctx, index, acks: Vec::new() });
         if let Some(own) = self.peers.get_mut(self.config.id) {
             own.read_acked = number;
         }
@@ -105,6 +115,9 @@ impl Raft {
 
     /// A follower brought back `number` with a heartbeat's answer.
     pub(super) fn on_read_ack(&mut self, from: NodeId, number: u64) {
+        if self.config.bugs.on(Bug::ReadindexCtxReplay) {
+            return self.release_by_ctx(from, number);
+        }
         if let Some(progress) = self.peers.get_mut(from)
             && number > progress.read_acked
         {
@@ -119,11 +132,24 @@ impl Raft {
             return;
         }
         let confirmed = self.peers.reads_confirmed();
-        while let Some(&read) = self.reads.confirming.front()
-            && read.number <= confirmed
-        {
-            self.reads.confirming.pop_front();
+        while let Some(read) = self.reads.confirming.pop_front_if(|read| read.number <= confirmed) {
             self.answer_read(read.from, read.ctx, read.index);
+        }
+    }
+
+    /// The bug (etcd #20418): an answer counts for whichever read has that number now, however old it is.
+    fn release_by_ctx(&mut self, from: NodeId, ctx: u64) {
+        let Some(at) = self.reads.confirming.iter().position(|read| read.number == ctx) else { return };
+        let own = self.config.id;
+        let acks = &mut self.reads.confirming[at].acks;
+        if !acks.contains(&from) {
+            acks.push(from);
+        }
+        let acks = acks.clone();
+        if self.peers.quorum_of(|id| id == own || acks.contains(&id)) {
+            for read in self.reads.confirming.drain(..=at).collect::<Vec<_>>() {
+                self.answer_read(read.from, read.ctx, read.index);
+            }
         }
     }
 

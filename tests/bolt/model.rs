@@ -107,7 +107,7 @@ fn value(step: usize, bytes: usize) -> Bytes {
     format!("{step:>bytes$}").into()
 }
 
-fn hash(model: &Pairs) -> u64 {
+fn hash(model: &Pairs) -> Option<u64> {
     let mut memory = Memory::new();
     memory.begin();
     for ((bucket, key), value) in model {

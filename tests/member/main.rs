@@ -2,6 +2,7 @@
 
 mod auth;
 mod leases;
+mod quota;
 mod watches;
 
 use bytes::Bytes;

@@ -5,6 +5,7 @@ use super::{
     vocabulary,
 };
 use seedbed::bug::Bug;
+use seedbed::member::AutoCompaction;
 use std::fmt;
 
 /// The members. Member `n1` is number 1.
@@ -49,6 +50,10 @@ pub struct Cluster {
     pub backend_cache: u64,
     /// Largest request that is accepted, in bytes (etcd: 1.5 MiB).
     pub max_request_bytes: u64,
+    /// How large a database may become, in bytes, before writes are refused (etcd: 2 GB).
+    pub quota: u64,
+    /// What is forgotten without being asked for; `None`: nothing.
+    pub auto_compaction: Option<AutoCompaction>,
     /// Append messages that may be under way to one follower (etcd: 512).
     pub max_inflight: u32,
     /// Whether users and roles are set up at the start, and auth turned on.
@@ -81,6 +86,8 @@ impl Default for Cluster {
             restore_chunk: 10_000,
             backend_cache: 8 << 20,
             max_request_bytes: 3 << 19,
+            quota: 2 << 30,
+            auto_compaction: None,
             max_inflight: 512,
             auth: false,
             tokens: Tokens::default(),

@@ -114,6 +114,10 @@ vocabulary! {
         StartMaxMs = "start_max_ms",
         /// What operators asked for and were refused.
         OperationsFailed = "operations_failed",
+        /// How often an alarm was raised.
+        AlarmsRaised = "alarms_raised",
+        /// Alarms that are raised at the end.
+        AlarmsEnd = "alarms_end",
     }
 }
 

@@ -171,6 +171,11 @@ pub enum OperationAction {
         /// For how long, in nanoseconds.
         lasting: Range64,
     },
+    /// Take back every alarm that is raised.
+    AlarmDisarm {
+        /// Who is asked.
+        target: Target,
+    },
 }
 
 impl OperationAction {
@@ -182,6 +187,7 @@ impl OperationAction {
             OperationAction::Compact { .. } => OperationKind::Compact.name(),
             OperationAction::Defrag { .. } => OperationKind::Defrag.name(),
             OperationAction::ReadTransaction { .. } => OperationKind::ReadTransaction.name(),
+            OperationAction::AlarmDisarm { .. } => OperationKind::AlarmDisarm.name(),
         }
     }
 }
@@ -228,5 +234,7 @@ vocabulary! {
         Defrag = "defrag",
         /// An image of a database stays open.
         ReadTransaction = "read-transaction",
+        /// Every alarm that is raised is taken back.
+        AlarmDisarm = "alarm-disarm",
     }
 }

@@ -65,6 +65,8 @@ vocabulary! {
         Enospc = "enospc",
         /// The next fsync fails, and the pages that it should have written are gone.
         FsyncFails = "fsync-fails",
+        /// A page of the file (default: of the database) cannot be read until everything is healed.
+        Unreadable = "unreadable",
     }
 }
 

@@ -339,6 +339,7 @@ pub(super) fn operation(
         OperationKind::Snapshot | OperationKind::Defrag => &["target"],
         OperationKind::Compact => &["target", "revision"],
         OperationKind::ReadTransaction => &["target", "for"],
+        OperationKind::AlarmDisarm => &["target"],
     };
     let (trigger, trigger_keys) = trigger(&trigger_keys!(shape), &entry, around)?;
     let mut taken = vec!["kind"];
@@ -361,6 +362,9 @@ pub(super) fn operation(
             let lasting = entry.need(&shape.r#for, "for")?.get().range();
             OperationAction::ReadTransaction { target: target()?, lasting }
         }
+        OperationKind::AlarmDisarm => OperationAction::AlarmDisarm {
+            target: shape.target.as_ref().map_or(Ok(Target::Leader), |target| target_in(target, around.cluster))?,
+        },
     };
     Ok(Operation { trigger, action })
 }

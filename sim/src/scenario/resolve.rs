@@ -14,6 +14,7 @@ use super::{
     },
     units::{Ends, Size, Time, in_seconds},
 };
+use seedbed::member::AutoCompaction;
 use toml::de::{DeTable, DeValue};
 
 /// The scenario that a file describes, without regard to its arms and its swarm. `root` is the table that `file` was
@@ -85,6 +86,8 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         restore_chunk: shape.restore_chunk.as_ref().map_or(defaults.restore_chunk, |chunk| chunk.get().to()),
         backend_cache: size_at_least(&shape.backend_cache, 64 << 10, defaults.backend_cache)?,
         max_request_bytes: size_at_least(&shape.max_request_bytes, 1, defaults.max_request_bytes)?,
+        quota: size_at_least(&shape.quota, 1, defaults.quota)?,
+        auto_compaction: auto_compaction(shape)?,
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
         auth: shape.auth.as_ref().map_or(defaults.auth, |on| *on.get()),
         tokens: shape.tokens.as_ref().map_or(defaults.tokens, |tokens| *tokens.get()),
@@ -92,6 +95,17 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
     };
     cluster.bugs = bug_switches(shape.bugs.as_deref().unwrap_or_default(), &cluster)?;
     Ok(cluster)
+}
+
+fn auto_compaction(shape: &ClusterShape) -> Result<Option<AutoCompaction>, Problem> {
+    match (&shape.auto_compaction_period, &shape.auto_compaction_revisions) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Ok(Some(AutoCompaction::Periodic(positive_time(&shape.auto_compaction_period, 1)?))),
+        (None, Some(revisions)) => Ok(Some(AutoCompaction::Revisions(revisions.get().to()))),
+        (Some(_), Some(revisions)) => {
+            Err(Problem::new(revisions.span(), "a cluster compacts by time or by revisions, not by both", ""))
+        }
+    }
 }
 
 /// Bug switches, each in a member that the cluster has.
@@ -151,10 +165,11 @@ fn value_bytes(sizes: &At<Ends<Size>>) -> Result<Range32, Problem> {
 
 fn mix(mix: &At<MixShape>) -> Result<Mix, Problem> {
     let shape = mix.get();
-    let weights = [shape.put, shape.get, shape.serializable, shape.delete, shape.cas, shape.list];
-    let [put, get, serializable, delete, cas, list] = weights.map(|weight| weight.map_or(0, |weight| weight.to()));
-    let mix_of_all = Mix { put, get, serializable, delete, cas, list };
-    if put + get + serializable + delete + cas + list == 0 {
+    let weights = [shape.put, shape.get, shape.serializable, shape.delete, shape.cas, shape.list, shape.past];
+    let [put, get, serializable, delete, cas, list, past] =
+        weights.map(|weight| weight.map_or(0, |weight| weight.to()));
+    let mix_of_all = Mix { put, get, serializable, delete, cas, list, past };
+    if put + get + serializable + delete + cas + list + past == 0 {
         return Err(Problem::new(mix.span(), "a mix of nothing: every weight is 0", "such as { put = 1, get = 1 }"));
     }
     Ok(mix_of_all)
@@ -332,6 +347,8 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::SnapshotMaxMs => &shape.snapshot_max_ms,
             Observation::StartMaxMs => &shape.start_max_ms,
             Observation::OperationsFailed => &shape.operations_failed,
+            Observation::AlarmsRaised => &shape.alarms_raised,
+            Observation::AlarmsEnd => &shape.alarms_end,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });

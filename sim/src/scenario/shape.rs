@@ -101,6 +101,12 @@ pub(super) struct ClusterShape {
     pub(super) backend_cache: Key<Size>,
     /// Largest request that is accepted (default 1.5 MiB).
     pub(super) max_request_bytes: Key<Size>,
+    /// How large a database may become before writes are refused (default 2 GiB).
+    pub(super) quota: Key<Size>,
+    /// The leader compacts by itself what is older than this (default: never).
+    pub(super) auto_compaction_period: Key<Time>,
+    /// The leader compacts by itself, every five minutes, all but so many revisions (default: never).
+    pub(super) auto_compaction_revisions: Key<Number>,
     /// Append messages that may be under way to one follower (default 512).
     pub(super) max_inflight: Key<Whole<1, 1_000_000>>,
     /// Whether users and roles are set up at the start, and auth turned on (default false): `root`, and `u1` to `u3`,
@@ -155,6 +161,8 @@ pub(super) struct MixShape {
     pub(super) cas: Option<Weight>,
     /// Linearizable read of all keys.
     pub(super) list: Option<Weight>,
+    /// Transaction: read a key as it was up to 100 revisions ago, and write another; it fails if that is compacted.
+    pub(super) past: Option<Weight>,
 }
 
 /// Something that goes wrong: one of `at`, `when` or `every` says when; `kind` (or `random`) says what.
@@ -264,7 +272,7 @@ pub(super) struct OperationShape {
     pub(super) stop: Key<Time>,
     /// The new leader (move-leader; default follower).
     pub(super) to: Key<Target>,
-    /// Who (snapshot, defrag, read-transaction; compact: who is asked, default leader).
+    /// Who (snapshot, defrag, read-transaction; compact, alarm-disarm: who is asked, default leader).
     pub(super) target: Key<Target>,
     /// Up to which revision (compact): "head", "head-100" or a number.
     pub(super) revision: Key<Revision>,
@@ -442,6 +450,10 @@ pub(super) struct ExpectShape {
     pub(super) start_max_ms: Key<Comparison>,
     /// What operators asked for and were refused.
     pub(super) operations_failed: Key<Comparison>,
+    /// How often an alarm was raised.
+    pub(super) alarms_raised: Key<Comparison>,
+    /// Alarms that are raised at the end.
+    pub(super) alarms_end: Key<Comparison>,
 }
 
 /// What is shown of a run beside its story.

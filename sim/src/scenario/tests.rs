@@ -60,7 +60,7 @@ fn pre_vote_is_the_profiles_unless_it_is_set() {
 #[test]
 fn a_mix_is_what_it_names() {
     let workload = &resolve("[[workload]]\nmix = { put = 3, list = 1 }").workloads[0];
-    assert_eq!(workload.mix, Mix { put: 3, get: 0, serializable: 0, delete: 0, cas: 0, list: 1 });
+    assert_eq!(workload.mix, Mix { put: 3, get: 0, serializable: 0, delete: 0, cas: 0, list: 1, past: 0 });
     assert_eq!(resolve("workload = []").workloads, []);
 }
 

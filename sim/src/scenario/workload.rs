@@ -90,11 +90,14 @@ pub struct Mix {
     pub cas: u32,
     /// Linearizable read of all keys of the workload.
     pub list: u32,
+    /// Transaction: read a key as it was up to 100 revisions ago, and write another. If that revision was compacted, it
+    /// fails and writes nothing.
+    pub past: u32,
 }
 
 impl Default for Mix {
     fn default() -> Self {
-        Self { put: 40, get: 35, serializable: 5, delete: 5, cas: 13, list: 2 }
+        Self { put: 40, get: 35, serializable: 5, delete: 5, cas: 13, list: 2, past: 0 }
     }
 }
 

@@ -79,6 +79,10 @@ pub(super) fn fault(action: &Action, resolved: &Resolved, members: u8) -> String
                     let to = file.map_or_else(String::new, |file| format!(" to {}", file_word(file)));
                     format!("{whose} disk: the next write{to} finds no room (ENOSPC)")
                 }
+                DiskErrorKind::Unreadable => {
+                    let file = file.unwrap_or(FileKind::Db);
+                    format!("{whose} disk: a page of {} cannot be read for the time being", file_word(file))
+                }
                 DiskErrorKind::FsyncFails => format!("{whose} disk: the next fsync{of} fails, and its pages are gone"),
             }
         }
@@ -113,6 +117,7 @@ pub(super) fn operation(action: &OperationAction) -> String {
         OperationAction::MoveLeader { to } => format!("asks the leader to hand over to {to}"),
         OperationAction::Snapshot { target } => format!("has {target} take a snapshot"),
         OperationAction::Compact { target, revision } => format!("asks {target} to compact up to revision {revision}"),
+        OperationAction::AlarmDisarm { target } => format!("has {target} take back every alarm"),
         OperationAction::Defrag { target } => format!("has {target} defragment"),
         OperationAction::ReadTransaction { target, lasting } => {
             format!("reads from {target} for {} without letting go", lengths(*lasting))

@@ -156,6 +156,11 @@ impl Teller<'_> {
                 let detail = format!("{lost} that it had acknowledged: its disk was damaged, or had lied");
                 self.row(at, Tone::Fault, format!("{} lost", member(node)), detail);
             }
+            What::Alarm { node, alarm, raised } => {
+                let detail = if raised { "is raised: every member refuses from here on" } else { "is taken back" };
+                let kind = format!("{alarm:?}").to_uppercase();
+                self.row(at, Tone::Fault, "alarm", format!("{kind} of {} {detail}", member(node)));
+            }
             What::Healed => {
                 self.row(at, Tone::Plain, "healed", "every fault ends, every member is started");
             }

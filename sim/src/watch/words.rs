@@ -62,6 +62,11 @@ impl Names {
             TraceEvent::DefragDone { size, took } => {
                 (Level::INFO, format!("has a dense database of {size} bytes after {}", length(*took)))
             }
+            TraceEvent::Alarm { member, alarm, raised, .. } => {
+                let done = if *raised { "raised" } else { "taken back" };
+                let kind = format!("{alarm:?}").to_uppercase();
+                (Level::INFO, format!("has applied that alarm {kind} of {} is {done}", self.of(*member)))
+            }
             TraceEvent::WalRepaired { bytes } => {
                 (Level::INFO, format!("cuts {} off the torn end of its WAL", counted(*bytes, "byte", "bytes")))
             }

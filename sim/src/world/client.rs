@@ -101,6 +101,16 @@ impl Client {
         self.run(Input::Cas { key, expect_mod_revision, value }, request).await
     }
 
+    /// Reads another key as it was at a revision, then sets a key, in one transaction. To the history it is a put: what
+    /// it reads is not judged, and if the revision is gone it certainly wrote nothing.
+    pub async fn put_and_look_back(&mut self, key: Bytes, value: Bytes, other: Bytes, revision: i64) -> Outcome {
+        let read = RangeRequest { key: other, revision, ..Default::default() };
+        let ops = [request_op::Request::RequestRange(read), request_op::Request::RequestPut(put(&key, &value))];
+        let success = ops.into_iter().map(|op| RequestOp { request: Some(op) }).collect();
+        let request = Request::Txn(TxnRequest { compare: Vec::new(), success, failure: Vec::new() });
+        self.run(Input::Put { key, value }, request).await
+    }
+
     /// Reads all keys that begin with `prefix`, which must not be empty nor end in 0xff.
     pub async fn list(&mut self, prefix: Bytes) -> Outcome {
         let mut range_end = prefix.to_vec();
@@ -114,6 +124,7 @@ impl Client {
         let call = self.handle.now();
         let deadline = call + self.timeout;
         let is_write = input.is_write();
+        let is_put = matches!(input, Input::Put { .. });
         let index = {
             let mut log = self.log.borrow_mut();
             let client = self.number;
@@ -126,7 +137,7 @@ impl Client {
             let member = self.endpoints[self.current];
             let who = self.token.clone();
             let result = self.handle.call_as(member, who, request.clone(), index as u32, deadline).await;
-            let error = match self.judge(&request, result) {
+            let error = match self.judge(&request, is_put, result) {
                 Ok(outcome) => break outcome,
                 Err(error) => error,
             };
@@ -203,12 +214,13 @@ impl Client {
         again_at < deadline
     }
 
-    fn judge(&self, request: &Request, result: CallResult) -> Result<Outcome, CallError> {
+    fn judge(&self, request: &Request, is_put: bool, result: CallResult) -> Result<Outcome, CallError> {
         let response = result?;
         let ret = self.handle.now();
         let (header, output) = match response {
             Response::Put(response) => (response.header, Output::Put),
             Response::DeleteRange(response) => (response.header, Output::Deleted(response.deleted as u32)),
+            Response::Txn(response) if is_put => (response.header, Output::Put),
             Response::Txn(response) => (response.header, Output::Cas { succeeded: response.succeeded }),
             Response::Range(response) => (response.header, range_output(request, response.kvs)),
             _ => panic!("invariant: clients ask for keys alone"),

@@ -5,7 +5,7 @@ use super::node::{Hold, HoldKind, Process, members_of};
 use super::plan::{Happening, Planned, Resolved, Roles, Waiting, When, resolve};
 use super::record::{NodeIndex, What};
 use super::{Event, World};
-use crate::scenario::{self, Action, InFlight, Range64, Target, Tolerance, Trigger, Unsynced};
+use crate::scenario::{self, Action, DiskErrorKind, FileKind, InFlight, Range64, Target, Tolerance, Trigger, Unsynced};
 use seedbed::time::Nanos;
 
 impl World {
@@ -247,7 +247,10 @@ impl World {
                 for member in members_of(first) {
                     let node = &mut self.nodes[usize::from(member)];
                     node.disk_fails = true;
-                    node.disk.get().faults.error = fault;
+                    match error {
+                        DiskErrorKind::Unreadable => node.disk.get().hide_page(file.unwrap_or(FileKind::Db)),
+                        _ => node.disk.get().faults.error = fault,
+                    }
                 }
             }
             Action::LyingFsync { .. } => {

@@ -9,8 +9,10 @@ use super::requests::Phase;
 use crate::check::auth::Decision;
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
+use seedbed::pb::etcdserverpb::AlarmType;
 use seedbed::raft::{NodeId, RaftEvent};
 use seedbed::time::Nanos;
+use std::collections::BTreeSet;
 
 /// A change of leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct Tally {
     pub operations_failed: u64,
     /// Each member's database.
     pub databases: Vec<DbTally>,
+    /// How often an alarm was raised.
+    pub alarms_raised: u64,
+    /// The alarms that are raised: kind and member.
+    pub alarms: BTreeSet<(AlarmType, NodeId)>,
 }
 
 /// See the module.
@@ -61,6 +67,8 @@ pub(super) struct Observer {
     heard: Vec<Nanos>,
     /// For each member, when its process last went away.
     gone: Vec<Nanos>,
+    /// The last entry that changed an alarm.
+    alarm_index: u64,
     /// For each member, the snapshot that is on its way to it: index, and when it was first sent.
     awaited: Vec<(u64, Nanos)>,
 }
@@ -73,6 +81,7 @@ impl Observer {
             leader: None,
             heard: vec![0; members],
             gone: vec![0; members],
+            alarm_index: 0,
             awaited: vec![(0, 0); members],
         }
     }
@@ -96,6 +105,21 @@ impl Observer {
 
     pub(super) fn operation_failed(&mut self) {
         self.tally.operations_failed += 1;
+    }
+
+    /// An entry raised an alarm or took it back. `false`: another member has applied it before.
+    fn alarm(&mut self, index: u64, alarm: (AlarmType, NodeId), raised: bool) -> bool {
+        let is_news = index > self.alarm_index;
+        if is_news {
+            self.alarm_index = index;
+            self.tally.alarms_raised += u64::from(raised);
+            if raised {
+                self.tally.alarms.insert(alarm)
+            } else {
+                self.tally.alarms.remove(&alarm)
+            };
+        }
+        is_news
     }
 
     /// A restarted member loaded its store, which cost it so much CPU.
@@ -171,6 +195,12 @@ impl World {
             TraceEvent::Applied { index: applied, request, revision, hash, refused, .. } => {
                 self.decided(Decision { member: index, index: applied, read: None, refused });
                 self.on_applied(index, applied, request, revision, hash);
+            }
+            TraceEvent::Alarm { index: applied, member, alarm, raised } => {
+                if self.observer.alarm(applied, (alarm, member), raised) {
+                    let node = self.index_of(member);
+                    self.note_aside(self.current, What::Alarm { node, alarm, raised });
+                }
             }
             TraceEvent::ReadChecked { index: applied, who, key, range_end, refused } => {
                 let read = Some((who, key.to_vec(), range_end.to_vec()));

@@ -11,7 +11,7 @@ use super::tasks::{CallError, CallResult};
 use crate::scenario::{OperationAction, Target};
 use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::member::Input;
-use seedbed::pb::etcdserverpb::CompactionRequest;
+use seedbed::pb::etcdserverpb::{AlarmAction, AlarmMember, AlarmRequest, CompactionRequest};
 
 /// Calls of operators have numbers that no client's call has.
 pub(super) const CALLS: u64 = 1 << 63;
@@ -39,6 +39,16 @@ impl World {
             OperationAction::Defrag { target } => {
                 for member in self.all(target, stream) {
                     self.ask(number, member, |_| Request::Defragment);
+                    self.current = record;
+                }
+            }
+            OperationAction::AlarmDisarm { target } => {
+                let Some(asked) = self.one(target, stream) else { return };
+                let raised = self.nodes[usize::from(asked)].member().map(|member| member.alarms());
+                // As `etcdctl alarm disarm` does: it asks for those that are raised, and takes back one after another.
+                for AlarmMember { member_id, alarm } in raised.unwrap_or_default() {
+                    let action = AlarmAction::Deactivate.into();
+                    self.ask(number, asked, |_| Request::Alarm(AlarmRequest { action, member_id, alarm }));
                     self.current = record;
                 }
             }

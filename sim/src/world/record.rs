@@ -4,6 +4,7 @@
 //! an event (a message lost, a tick dropped, a leader elected). A record names the record that caused it: a delivery,
 //! the step that sent the message; a completion, the disk operation; a lost message, the fault that took it.
 
+use seedbed::pb::etcdserverpb::AlarmType;
 use seedbed::raft::{Body, CampaignCause, Message, Role, StepDownCause};
 use seedbed::time::Nanos;
 use std::num::NonZeroU32;
@@ -96,6 +97,8 @@ pub enum What {
     Forgot { node: NodeIndex, entries: u64 },
     /// Everything was healed: the end of the chaos phase.
     Healed,
+    /// An alarm of a member was raised, or taken back.
+    Alarm { node: NodeIndex, alarm: AlarmType, raised: bool },
 }
 
 /// Why a message was lost.

@@ -145,6 +145,8 @@ impl World {
             compaction_pause: cluster.compaction_pause,
             restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
+            quota: Some(cluster.quota),
+            auto_compaction: cluster.auto_compaction,
             max_inflight: cluster.max_inflight as usize,
             // What a hash takes is in the cost table; the cheapest one does.
             bcrypt_cost: 4,

@@ -8,6 +8,9 @@ use bytes::Bytes;
 use seedbed::time::{Nanos, SECOND};
 use std::collections::BTreeMap;
 
+/// So many revisions a look back goes at most.
+const PAST: u64 = 100;
+
 /// The keys of workload `kv`: `k0`, `k1`, …
 fn key(number: u64) -> Bytes {
     format!("k{number}").into()
@@ -21,6 +24,8 @@ pub(super) async fn kv(mut client: Client, workload: Workload, mut random: Strea
     let until = workload.stop.unwrap_or(until).min(until);
     let mut next = workload.start + random.below(gap.max(1));
     let mut seen: BTreeMap<u64, i64> = BTreeMap::new();
+    // The newest revision that this client has heard of.
+    let mut newest: i64 = 1;
     for count in 0_u64.. {
         // A client that was held up goes on at once, but does not make up for what it missed.
         next = next.max(client.handle().now());
@@ -43,7 +48,15 @@ pub(super) async fn kv(mut client: Client, workload: Workload, mut random: Strea
                 client.cas(key, expected, value(&mut random)).await
             }
             Kind::List => client.list(Bytes::from_static(b"k")).await,
+            Kind::Past => {
+                let other = self::key(random.below(u64::from(workload.keys.max(1))));
+                let revision = newest.saturating_sub(random.below(PAST) as i64).max(1);
+                client.put_and_look_back(key, value(&mut random), other, revision).await
+            }
         };
+        if let Outcome::Ok { revision, .. } = outcome {
+            newest = newest.max(revision);
+        }
         remember(&mut seen, number_of_key, &outcome);
     }
 }
@@ -83,6 +96,7 @@ enum Kind {
     Delete,
     Cas,
     List,
+    Past,
 }
 
 fn draw(mix: &Mix, random: &mut Stream) -> Kind {
@@ -93,6 +107,7 @@ fn draw(mix: &Mix, random: &mut Stream) -> Kind {
         (mix.delete, Kind::Delete),
         (mix.cas, Kind::Cas),
         (mix.list, Kind::List),
+        (mix.past, Kind::Past),
     ];
     let total: u64 = weights.iter().map(|(weight, _)| u64::from(*weight)).sum();
     let mut at = random.below(total.max(1));

@@ -359,8 +359,8 @@ impl Engine for Bolt {
         self.file.rename(to);
     }
 
-    fn hash(&self) -> u64 {
-        self.totals().map_or(0, |totals| totals.hash)
+    fn hash(&self) -> Option<u64> {
+        self.totals().ok().map(|totals| totals.hash)
     }
 
     fn stats(&self) -> Stats {

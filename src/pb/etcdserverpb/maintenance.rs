@@ -1,4 +1,4 @@
-//! Service `Maintenance`: alarms and hashes.
+//! Service `Maintenance`: alarms, hashes, how a member is.
 
 use super::ResponseHeader;
 
@@ -82,4 +82,43 @@ pub struct HashKvResponse {
     /// The oldest readable revision, from which it is computed.
     #[prost(int64, tag = "3")]
     pub compact_revision: i64,
+}
+
+/// Asks a member how it is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct StatusRequest {}
+
+/// The answer to [`StatusRequest`].
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct StatusResponse {
+    /// Who answered.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<ResponseHeader>,
+    /// Its version.
+    #[prost(string, tag = "2")]
+    pub version: String,
+    /// Its database file's size in bytes.
+    #[prost(int64, tag = "3")]
+    pub db_size: i64,
+    /// Whom it takes for the leader; 0: nobody.
+    #[prost(uint64, tag = "4")]
+    pub leader: u64,
+    /// Its commit index.
+    #[prost(uint64, tag = "5")]
+    pub raft_index: u64,
+    /// Its term.
+    #[prost(uint64, tag = "6")]
+    pub raft_term: u64,
+    /// Its applied index.
+    #[prost(uint64, tag = "7")]
+    pub raft_applied_index: u64,
+    /// What is wrong, in words.
+    #[prost(string, repeated, tag = "8")]
+    pub errors: Vec<String>,
+    /// What is not free in its database, in bytes.
+    #[prost(int64, tag = "9")]
+    pub db_size_in_use: i64,
+    /// It does not vote.
+    #[prost(bool, tag = "10")]
+    pub is_learner: bool,
 }

@@ -1,5 +1,6 @@
 //! What is wrong with a disk: what fails or lies while it lasts, and damage to what is at rest.
 
+use super::content::BLOCK;
 use super::{SECTOR, SimDisk};
 use crate::scenario::{DiskErrorKind, FileKind};
 use seedbed::disk::{Action, DiskError, DiskOp};
@@ -21,6 +22,8 @@ pub(crate) struct Faults {
     pub(crate) error: Option<(DiskErrorKind, Option<FileKind>)>,
     /// The next write to a file of this kind (`None`: to any) lands elsewhere.
     pub(crate) misdirect: Option<Option<FileKind>>,
+    /// This block of a file cannot be read.
+    pub(crate) unreadable: Option<(u32, u64)>,
     /// The power goes off before the operation after so many.
     pub(crate) cut_after: Option<u64>,
 }
@@ -60,6 +63,7 @@ impl SimDisk {
         let can_fail_so = match error {
             DiskErrorKind::Enospc => needs_room,
             DiskErrorKind::Eio | DiskErrorKind::FsyncFails => matches!(op.action, Action::Sync),
+            DiskErrorKind::Unreadable => false,
         };
         if !can_fail_so || !hits(kind, &op.file) {
             return None;
@@ -67,7 +71,7 @@ impl SimDisk {
         self.faults.error = None;
         match error {
             DiskErrorKind::Enospc => Some(DiskError::NoSpace { file: op.file.clone() }),
-            DiskErrorKind::Eio => Some(DiskError::Io { file: op.file.clone(), offset: 0 }),
+            DiskErrorKind::Eio | DiskErrorKind::Unreadable => Some(DiskError::Io { file: op.file.clone(), offset: 0 }),
             DiskErrorKind::FsyncFails => {
                 // The kernel marks the pages clean after it failed to write them: a second sync would "succeed".
                 if let Some(inode) = self.names.get(&op.file) {
@@ -89,7 +93,7 @@ impl SimDisk {
             return offset;
         }
         self.faults.misdirect = None;
-        let page = super::content::BLOCK as u64;
+        let page = BLOCK as u64;
         let unit = if offset.is_multiple_of(page) && len.is_multiple_of(page) { page } else { SECTOR };
         offset + unit * (1 + self.random.below(4))
     }
@@ -110,6 +114,13 @@ impl SimDisk {
     pub(crate) fn lose_sector(&mut self, kind: FileKind) {
         if let Some((inode, written)) = self.pick_file(kind) {
             self.latent.insert((inode, self.random.below(written) / SECTOR));
+        }
+    }
+
+    /// Makes a page of some file of one kind unreadable, as long as this fault lasts: what is written is still there.
+    pub(crate) fn hide_page(&mut self, kind: FileKind) {
+        if let Some((inode, written)) = self.pick_file(kind) {
+            self.faults.unreadable = Some((inode, self.random.below(written) / BLOCK as u64));
         }
     }
 

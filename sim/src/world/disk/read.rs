@@ -1,7 +1,9 @@
 //! The disk as a member reads it.
 
-use super::{SECTOR, SimDisk};
+use super::{SECTOR, SimDisk, content};
 use seedbed::disk::{DiskError, DiskRead, FileName};
+
+const BLOCK: u64 = content::BLOCK as u64;
 
 impl SimDisk {
     fn inode_of(&self, file: &str) -> Result<u32, DiskError> {
@@ -22,6 +24,12 @@ impl DiskRead for SimDisk {
     fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
         let inode = self.inode_of(file)?;
         let n = self.inodes[inode as usize].live.read(offset, buf);
+        if let Some((hidden, block)) = self.faults.unreadable
+            && hidden == inode
+            && (offset / BLOCK..(offset + n as u64).div_ceil(BLOCK)).contains(&block)
+        {
+            return Err(DiskError::Io { file: file.into(), offset: block * BLOCK });
+        }
         if self.latent.is_empty() {
             return Ok(n);
         }
