@@ -166,7 +166,7 @@ impl State {
         }
         let written = txn.take_written();
         let revision = txn.commit();
-        written.iter().for_each(|written| lessor.replay(&written.kv, written.tombstone));
+        written.iter().for_each(|written| lessor.replay(&written.kv.key, written.kv.lease, written.tombstone));
         Ok(Applied { request: number, result, revision, cost: alarm::cost(&request), denied })
     }
 }

@@ -60,7 +60,7 @@ impl RestoringState {
     /// Reads the next chunk. `true` when none is left.
     pub fn step(&mut self) -> Result<bool, RestoreError> {
         let RestoringState { restoring, lessor, .. } = self;
-        restoring.step_with(&mut |kv, tombstone| lessor.replay(kv, tombstone))
+        restoring.step_with(&mut |kv, tombstone| lessor.replay(kv.key, kv.lease, tombstone))
     }
 
     /// The state.

@@ -360,7 +360,7 @@ mod tests {
                     assert_eq!(lessor.renew(now, *id), expected);
                 }
                 Step::Attach(id, key) => {
-                    assert_eq!(lessor.attach(*id, &vec![*key].into()), is_known(id));
+                    assert_eq!(lessor.attach(*id, &[*key]), is_known(id));
                     if is_known(id).is_ok() {
                         self.keys.insert(*key, *id);
                     }

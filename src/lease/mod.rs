@@ -211,11 +211,13 @@ impl Lessor {
     }
 
     /// Hangs a key on a lease, whatever it hung on before.
-    pub fn attach(&mut self, id: i64, key: &Bytes) -> Result<(), LeaseError> {
+    pub fn attach(&mut self, id: i64, key: &[u8]) -> Result<(), LeaseError> {
         if !self.contains(id) {
             return Err(LeaseError::NotFound);
         }
         self.detach(key);
+        // Of its own: a slice of the request would keep the whole entry in memory.
+        let key = Bytes::copy_from_slice(key);
         self.lease_of.insert(key.clone(), id);
         self.leases.get_mut(&id).expect("invariant: it was just there").keys.insert(key.clone());
         Ok(())

@@ -7,7 +7,6 @@
 use super::{Config, Lease, LeaseError, Lessor};
 use crate::backend::{BackendError, Bucket, Engine};
 use crate::pb::leasepb;
-use crate::pb::mvccpb::KeyValue;
 use prost::Message as _;
 
 impl Lessor {
@@ -41,9 +40,9 @@ impl Lessor {
     /// Takes the next record of the bucket `key`. Once all were taken, in order, every live key hangs on the lease that
     /// its newest record names. A lease that has gone meanwhile is passed over: a later record of the same key says
     /// what became of it.
-    pub fn replay(&mut self, kv: &KeyValue, tombstone: bool) {
-        if tombstone || self.attach(kv.lease, &kv.key) == Err(LeaseError::NotFound) {
-            self.detach(&kv.key);
+    pub fn replay(&mut self, key: &[u8], lease: i64, tombstone: bool) {
+        if tombstone || self.attach(lease, key) == Err(LeaseError::NotFound) {
+            self.detach(key);
         }
     }
 }
@@ -153,15 +152,11 @@ mod tests {
             let engine = Memory::from_image(&bytes).unwrap();
             let mut again = Lessor::load(&engine, Config::default()).unwrap();
             let mut restoring = Restoring::new(Box::new(engine), StoreConfig { restore_chunk: 3, ..Default::default() });
-            while !restoring.step_with(&mut |kv, tombstone| again.replay(kv, tombstone)).unwrap() {}
+            while !restoring.step_with(&mut |kv, tombstone| again.replay(kv.key, kv.lease, tombstone)).unwrap() {}
             prop_assert_eq!(state(&again), state(&lessor));
             prop_assert_eq!(&again.lease_of, &lessor.lease_of);
             prop_assert!(!again.is_primary());
         }
-    }
-
-    fn kv(lease: i64) -> KeyValue {
-        KeyValue { key: Bytes::from_static(b"k"), lease, ..KeyValue::default() }
     }
 
     #[test]
@@ -170,11 +165,11 @@ mod tests {
         lessor.grant(0, 1, 10).unwrap();
         lessor.grant(0, 2, 10).unwrap();
         for (record, tombstone, lease) in [(1, false, 1), (2, false, 2), (0, true, 0), (2, false, 2), (0, false, 0)] {
-            lessor.replay(&kv(record), tombstone);
+            lessor.replay(b"k", record, tombstone);
             assert_eq!(lessor.lease_of(b"k"), lease, "after a record with lease {record}");
         }
-        lessor.replay(&kv(1), false);
-        lessor.replay(&kv(9), false);
+        lessor.replay(b"k", 1, false);
+        lessor.replay(b"k", 9, false);
         assert_eq!(lessor.lease_of(b"k"), 0, "not what it hung on before, even if the newer lease has gone");
     }
 

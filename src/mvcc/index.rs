@@ -1,35 +1,27 @@
 //! The index: for each key, when it changed.
 //!
-//! A B-tree of [`KeyIndex`]es, in memory alone. It owns copies of its keys: a slice of the request would keep the whole
+//! A B-tree of [`KeyIndex`]es ([`super::key_tree`]), in memory alone. It owns copies of its keys: a slice of the request would keep the whole
 //! entry, value included, from being freed.
 
 use super::Revision;
 use super::key_index::{Change, KeyIndex};
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use super::key_tree::KeyTree;
 
 /// Key → generations.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    keys: BTreeMap<Box<[u8]>, KeyIndex>,
+    keys: KeyTree<KeyIndex>,
 }
 
 impl Index {
-    /// Adds a put, later than all before it. Says what the key is now. One lookup for a key that is there, and no copy
-    /// of it.
+    /// Adds a put, later than all before it. Says what the key is now.
     pub(super) fn put(&mut self, key: &[u8], at: Revision) -> Change {
-        if let Some(key_index) = self.keys.get_mut(key) {
-            return key_index.put(at);
-        }
-        let mut key_index = KeyIndex::default();
-        let change = key_index.put(at);
-        self.keys.insert(key.into(), key_index);
-        change
+        self.keys.entry(key).put(at)
     }
 
-    /// A key's generations, to add what was recorded. While a store is restored most keys are new: one lookup for them.
+    /// A key's generations, to add what was recorded.
     pub(super) fn restore(&mut self, key: &[u8]) -> &mut KeyIndex {
-        self.keys.entry(key.into()).or_default()
+        self.keys.entry(key)
     }
 
     /// Adds a tombstone, later than all before it. `false` if the key does not live.
@@ -39,7 +31,7 @@ impl Index {
 
     /// Whether any revision of `key` is known.
     pub(super) fn contains(&self, key: &[u8]) -> bool {
-        self.keys.contains_key(key)
+        self.keys.get(key).is_some()
     }
 
     /// The last change of `key` at or before main revision `at`, unless it is a tombstone.
@@ -54,13 +46,13 @@ impl Index {
         to: Option<&'a [u8]>,
         at: i64,
     ) -> impl Iterator<Item = (&'a [u8], Change)> + 'a {
-        self.span(from, to).filter_map(move |(key, key_index)| Some((key, key_index.get(at)?)))
+        self.keys.range(from, to).filter_map(move |(key, key_index)| Some((key, key_index.get(at)?)))
     }
 
     /// The revisions from main revision `since` on at which keys of the interval changed, ascending.
     pub(super) fn range_since(&self, from: &[u8], to: Option<&[u8]>, since: i64) -> Vec<Revision> {
         let mut revisions = Vec::new();
-        self.span(from, to).for_each(|(_, key_index)| key_index.since(since, &mut revisions));
+        self.keys.range(from, to).for_each(|(_, key_index)| key_index.since(since, &mut revisions));
         revisions.sort_unstable();
         revisions
     }
@@ -77,16 +69,8 @@ impl Index {
     }
 
     /// Takes over the keys of `other`. Where both have a key, `other`'s generations replace this index's.
-    pub(super) fn overwrite(&mut self, mut other: Index) {
-        self.keys.append(&mut other.keys);
-    }
-
-    fn span<'a>(&'a self, from: &'a [u8], to: Option<&'a [u8]>) -> impl Iterator<Item = (&'a [u8], &'a KeyIndex)> + 'a {
-        let empty = to.is_some_and(|to| to <= from);
-        let to = if empty { Bound::Excluded(from) } else { to.map_or(Bound::Unbounded, Bound::Excluded) };
-        // An inverted range panics in BTreeMap; `[from, from)` is the empty one that does not.
-        let keys = self.keys.range::<[u8], _>((Bound::Included(from), to));
-        keys.map(|(key, key_index)| (&**key, key_index))
+    pub(super) fn overwrite(&mut self, other: Index) {
+        self.keys.append(other.keys);
     }
 }
 
@@ -189,6 +173,6 @@ mod tests {
         assert_eq!(index.compact(b"a", 2), Some(Revision { main: 1, sub: 0 }));
         assert_eq!(index.compact(b"a", 3), None);
         assert_eq!(index.compact(b"b", 3), Some(Revision { main: 2, sub: 0 }));
-        assert_eq!(index.keys.len(), 1);
+        assert_eq!(index.keys.range(b"", None).count(), 1);
     }
 }

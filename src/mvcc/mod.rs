@@ -25,6 +25,7 @@ mod events;
 mod hash;
 mod index;
 mod key_index;
+mod key_tree;
 mod read;
 mod record;
 mod restore;

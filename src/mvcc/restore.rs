@@ -11,12 +11,9 @@
 use super::compact::{FINISHED, Marks, SCHEDULED};
 use super::key_index::Change;
 use super::record::{self, UNBELIEVABLE, hex};
-use super::{
-    Applied, Bucket, CONSISTENT_INDEX, Engine, Index, KeyValue, RestoreError, Revision, Store, StoreConfig, TERM,
-};
+use super::{Applied, Bucket, CONSISTENT_INDEX, Engine, Index, RestoreError, Revision, Store, StoreConfig, TERM};
 use crate::bug::Bug;
-use bytes::Bytes;
-use prost::Message as _;
+use crate::pb::mvccpb::KeyValueRef;
 use std::collections::VecDeque;
 
 /// A store in the making.
@@ -48,7 +45,7 @@ impl Restoring {
 
     /// The same, and `see` is told each record in order, and whether it is a tombstone: leases learn from it which keys
     /// hang on them.
-    pub fn step_with(&mut self, see: &mut dyn FnMut(&KeyValue, bool)) -> Result<bool, RestoreError> {
+    pub fn step_with(&mut self, see: &mut dyn FnMut(&KeyValueRef<'_>, bool)) -> Result<bool, RestoreError> {
         if self.done {
             return Ok(true);
         }
@@ -112,9 +109,9 @@ fn restore(
     index: &mut Index,
     last: &mut Revision,
     key: &[u8],
-    value: &Bytes,
+    value: &[u8],
     clobbers: bool,
-    see: &mut dyn FnMut(&KeyValue, bool),
+    see: &mut dyn FnMut(&KeyValueRef<'_>, bool),
 ) -> Result<(), RestoreError> {
     let broken = |expected| RestoreError::Record { key: hex(key), expected };
     let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
@@ -125,13 +122,13 @@ fn restore(
         return Err(broken("a revision that no other record has"));
     }
     *last = at;
-    let kv = KeyValue::decode(value.clone()).map_err(|_| broken("an mvccpb.KeyValue"))?;
+    let kv = KeyValueRef::decode(value).ok_or_else(|| broken("an mvccpb.KeyValue"))?;
     see(&kv, tombstone);
     if tombstone {
-        if clobbers && !index.contains(&kv.key) {
+        if clobbers && !index.contains(kv.key) {
             return Ok(());
         }
-        return index.restore(&kv.key).restore_tombstone(at).map_err(broken);
+        return index.restore(kv.key).restore_tombstone(at).map_err(broken);
     }
     if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
         return Err(broken("a key/value modified at the record's own revision and created no later"));
@@ -140,7 +137,7 @@ fn restore(
         return Err(broken("a version from 1 on that leaves room for others"));
     }
     let change = Change { at, create_revision: kv.create_revision, version: kv.version };
-    index.restore(&kv.key).restore(change).map_err(broken)
+    index.restore(kv.key).restore(change).map_err(broken)
 }
 
 fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError> {

@@ -157,6 +157,11 @@ impl Etcd {
         format!("http://{}", self.client)
     }
 
+    /// The running process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("it was started").id()
+    }
+
     pub(crate) fn peer_url(&self) -> String {
         format!("http://{}", self.peer)
     }

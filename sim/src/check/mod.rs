@@ -28,6 +28,8 @@
 //!
 //! They are functions over records. The world's clients do not record watches, leases and locks yet.
 //!
+//! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it.
+//!
 //! **Left out.** Explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).
 //!
@@ -42,6 +44,7 @@ pub mod history;
 pub mod lease;
 pub mod linearizable;
 pub mod lock;
+pub mod log;
 pub mod model;
 pub mod raft;
 pub mod replay;

@@ -4,6 +4,7 @@ use super::World;
 use super::plan::Happening;
 use super::record::{NodeIndex, RecordId, What};
 use crate::check::Failure;
+use crate::check::log::Committed;
 use crate::scenario::{self, Engine, Tolerance};
 use seedbed::backend::bolt::{Bolt, View};
 use seedbed::backend::{BoltConfig, Stats};
@@ -148,13 +149,15 @@ impl World {
         }
     }
 
-    /// Keeps a committed entry that was not seen being applied before.
-    pub(super) fn remember_entry(&mut self, member: NodeIndex, index: u64) {
+    /// Keeps a committed entry that was not seen being applied before, with what its first member made of it.
+    pub(super) fn remember_entry(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64) {
         if self.backend_checker.awaits(index)
             && let Some(member) = self.nodes[usize::from(member)].member()
             && let Some(entry) = member.raft().log().entry(index)
         {
             self.backend_checker.remember(entry);
+            let operation = self.proposed.get(&request).copied();
+            self.committed.push(Committed { entry: entry.clone(), at: self.now, revision, operation });
         }
     }
 

@@ -32,6 +32,7 @@ mod node;
 mod observe;
 mod operators;
 mod options;
+mod outcome;
 pub mod plan;
 pub(crate) mod process;
 pub mod random;
@@ -45,15 +46,17 @@ pub use client::Client;
 pub use digest::{Checkpoint, Perturb};
 pub use observe::{LeaderChange, Tally};
 pub use options::{Options, Watcher};
+pub use outcome::{KeptFile, Outcome};
 pub use plan::Resolved;
 
-use crate::check::auth::{self, Decision};
+use crate::check::auth::Decision;
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
+use crate::check::log::Committed;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
-use crate::check::{Failure, History, serializable::Restart};
+use crate::check::{Failure, serializable::Restart};
 use crate::scenario::{Scenario, Tolerance};
 use client::Log;
 use digest::Digest;
@@ -66,7 +69,7 @@ use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
 use requests::{Phase, Probes};
 use seedbed::api::{Credentials, Request, RequestId};
-use seedbed::disk::{DiskDone, DiskError, DiskOp, FileName};
+use seedbed::disk::{DiskDone, DiskOp};
 use seedbed::member::{Costs, Effects, Input, JobId, JobOutput};
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
@@ -121,69 +124,6 @@ struct Scheduled {
     event: Event,
 }
 
-/// What a run leaves.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What clients saw.
-    pub history: History,
-    /// Restarts of members, for the check of serializable reads.
-    pub restarts: Vec<Restart>,
-    /// Everything that happened, linked by cause.
-    pub records: Records,
-    /// Leaders, figures.
-    pub tally: Tally,
-    /// The members by their ids.
-    pub members: BTreeMap<NodeId, NodeIndex>,
-    /// Checks that failed on the way.
-    pub failures: Vec<Failure>,
-    /// A member's panic, if one did.
-    pub panic: Option<String>,
-    /// The event budget of one moment was spent: the harness's fault.
-    pub stuck: Option<String>,
-    /// The fault plan, as it came out.
-    pub plan: Vec<Resolved>,
-    /// The digest.
-    pub digest: u64,
-    /// The digest on the way.
-    pub checkpoints: Vec<Checkpoint>,
-    /// Events of the world.
-    pub events: u64,
-    /// Virtual time at the end, in nanoseconds.
-    pub ended_at: Nanos,
-    /// When the chaos phase ended.
-    pub healed_at: Nanos,
-    /// Proof of life: when the last probe was acknowledged.
-    pub alive_at: Option<Nanos>,
-    /// The members that were asked for it: those that run.
-    pub probed: Vec<NodeIndex>,
-    /// States compared, steps checked, restarts replayed.
-    pub compared: u64,
-    /// Steps after which Raft's invariants were checked.
-    pub raft_steps: u64,
-    /// Restarts whose promises were checked.
-    pub replays: u64,
-    /// Stores compared with what the committed entries make.
-    pub stores_compared: u64,
-    /// Compactions whose hashes were compared with another member's.
-    pub compactions_compared: u64,
-    /// Entries and reads of which members said whether auth let them through.
-    pub decisions: u64,
-    /// Databases whose pages were checked at the end.
-    pub files_checked: u64,
-    /// Members that stopped by themselves.
-    pub stops: u64,
-    /// What some records cannot say themselves: why a member refused to start, or an operator's wish.
-    pub notes: BTreeMap<RecordId, String>,
-    /// Attempts of clients beyond the first.
-    pub retries: u64,
-    /// With [`Options::keep_data`]: the files of each member, in order of member and path, as its process would read
-    /// them: what is not durable is there too.
-    pub data: Vec<(NodeIndex, Vec<KeptFile>)>,
-}
-
-/// A file of a member's disk: its path below the data directory, and its bytes, or why they cannot be read.
-pub type KeptFile = (FileName, Result<Vec<u8>, DiskError>);
-
 /// How long a run goes on after one of Raft's invariants was broken.
 const AFTER_BROKEN_RAFT: Nanos = 3 * SECOND;
 
@@ -211,6 +151,7 @@ pub(crate) struct World {
     client_network: Stream,
     tasks: Tasks,
     log: Rc<RefCell<Log>>,
+    committed: Vec<Committed>,
     /// Writes that are in some log, by their number there: the operations that they belong to.
     proposed: BTreeMap<u64, u32>,
     plan: Vec<Planned>,
@@ -280,6 +221,7 @@ impl World {
             client_network: Stream::new(seed, "network/clients"),
             tasks: Tasks::new(),
             log: Rc::default(),
+            committed: Vec::new(),
             proposed: BTreeMap::new(),
             fault_streams: (0..sources).map(|i| Stream::new(seed, &format!("faults/{i}/targets"))).collect(),
             waiting: Vec::new(),
@@ -340,7 +282,7 @@ impl World {
             self.now = at;
             self.happen(cause, event);
         }
-        self.outcome(stuck)
+        self.into_outcome(stuck)
     }
 
     fn happen(&mut self, cause: RecordId, event: Event) {
@@ -436,52 +378,6 @@ impl World {
                 self.push(self.now + AFTER_BROKEN_RAFT, Event::End);
             }
             self.failures.push(failure);
-        }
-    }
-
-    fn outcome(mut self, stuck: Option<String>) -> Outcome {
-        self.check_files();
-        let decisions = std::mem::take(&mut self.decisions);
-        let decided = decisions.len() as u64;
-        let result = auth::check(self.backend_checker.entries(), decisions);
-        self.fail(result);
-        for node in &self.nodes {
-            let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
-            self.digest.fold(&(node.index, end));
-        }
-        let digest = self.digest.value();
-        let kept = self.nodes.iter().filter(|_| self.keep_data);
-        let data = kept.map(|node| (node.index, node.kept_files())).collect();
-        let log = std::mem::take(&mut *self.log.borrow_mut());
-        let probes = self.probes.take();
-        Outcome {
-            history: log.history,
-            restarts: self.restarts,
-            tally: self.observer.finish(),
-            records: self.records,
-            members: self.by_id,
-            failures: self.failures,
-            panic: self.panic,
-            stuck,
-            plan: self.resolved,
-            digest,
-            checkpoints: self.digest.into_checkpoints(),
-            events: self.events,
-            ended_at: self.now,
-            healed_at: self.healed_at,
-            alive_at: probes.done_at,
-            probed: probes.asked,
-            compared: self.state_checker.compared(),
-            raft_steps: self.raft_checker.steps(),
-            replays: self.replay_checker.crashes(),
-            stores_compared: self.backend_checker.compared(),
-            compactions_compared: self.compaction_checker.compared(),
-            decisions: decided,
-            files_checked: self.files_checked,
-            stops: self.stops,
-            notes: self.notes,
-            retries: log.retries,
-            data,
         }
     }
 }

@@ -224,7 +224,7 @@ impl World {
     }
 
     fn on_applied(&mut self, member: NodeIndex, index: u64, request: u64, revision: i64, hash: Option<u64>) {
-        self.remember_entry(member, index);
+        self.remember_entry(member, index, request, revision);
         self.sample(member, false);
         match self.state_checker.on_applied(usize::from(member), index, hash, revision) {
             Ok(false) => {}

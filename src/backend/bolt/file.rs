@@ -13,7 +13,7 @@ use super::format::{Fault, Header, Meta, fault};
 use super::page::Node;
 use crate::backend::BackendError;
 use crate::disk::{DiskError, DiskRead, FileName};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -178,7 +178,7 @@ impl File {
         if header.overflow > 0 {
             page = self.read_pages(id, header.pages())?;
         }
-        Ok(page.into())
+        Ok(page)
     }
 
     /// The head of page `id`, whose first bytes are given; that it is page `id`, and that its overflow exists.
@@ -195,17 +195,22 @@ impl File {
     }
 
     /// `count` pages as they lie on the disk.
-    pub(super) fn read_pages(&self, first: u64, count: u64) -> Result<Vec<u8>, BackendError> {
+    pub(super) fn read_pages(&self, first: u64, count: u64) -> Result<Bytes, BackendError> {
+        self.read_pages_into(first, count, BytesMut::new())
+    }
+
+    /// The same, in memory that was used before.
+    pub(super) fn read_pages_into(&self, first: u64, count: u64, mut bytes: BytesMut) -> Result<Bytes, BackendError> {
         if first.checked_add(count).is_none_or(|end| end > self.high_water) {
             return Err(self.error(first, fault(format!("a page below {}", self.high_water), first)));
         }
-        let mut bytes = vec![0; count as usize * self.page_size];
+        bytes.resize(count as usize * self.page_size, 0);
         let read = self.read_bytes(first * self.page_size as u64, &mut bytes)?;
         if read < bytes.len() {
             let end = first * self.page_size as u64 + read as u64;
             return Err(self.error(first, fault(format!("{} bytes", bytes.len()), format!("the file's end at {end}"))));
         }
-        Ok(bytes)
+        Ok(bytes.freeze())
     }
 
     /// The pages `first..end` as they will lie on the disk when all that was issued is there. Pages that were never

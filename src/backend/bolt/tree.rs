@@ -13,6 +13,7 @@ use super::format::fault;
 use super::page::{Branch, BucketHead, Leaf, Node};
 use crate::backend::BackendError;
 use bytes::Bytes;
+use std::mem;
 use std::rc::Rc;
 
 /// Levels of the deepest tree that is believed. Two children a page would make it 2^64 leaves.
@@ -230,6 +231,9 @@ impl<'a> Cursor<'a> {
 pub(super) struct Ahead {
     first: u64,
     pages: Bytes,
+    /// The run before. Its memory serves the next one, unless somebody holds a part of it: fresh memory costs a page
+    /// fault a page.
+    before: Bytes,
     /// Pages that the walk asked for so far.
     asked: usize,
     /// Pages of the next run.
@@ -261,7 +265,9 @@ impl Ahead {
         if count < 2 {
             return file.node(id);
         }
-        (self.first, self.pages) = (id, file.read_pages(id, count)?.into());
+        let before = mem::replace(&mut self.before, mem::take(&mut self.pages));
+        let room = before.try_into_mut().unwrap_or_default();
+        (self.first, self.pages) = (id, file.read_pages_into(id, count, room)?);
         match self.fetched(file, id)? {
             Some(node) => Ok(node),
             None => file.node(id),

@@ -120,7 +120,7 @@ impl View {
 
     /// All bytes of a page, its overflow included (if its head can be believed).
     pub fn page_bytes(&self, id: u64) -> Result<Bytes, BackendError> {
-        if id < 2 { Ok(self.file.read_pages(id, 1)?.into()) } else { self.file.read_page(id) }
+        if id < 2 { self.file.read_pages(id, 1) } else { self.file.read_page(id) }
     }
 
     /// A page, decoded. A page that is not in use may hold what it held before, or anything.

@@ -1,0 +1,156 @@
+//! The committed log, as the world saw it, and what it should have brought.
+//!
+//! **What.** The world writes down every entry when the first member applies it: nothing that a store does has another cause.
+//! [`Replay`] leads the sequential [`model`](super::model) along this list and says for each entry what it should have answered,
+//! and which events watchers should have seen of it. So a check need not guess an order of what clients asked: here it
+//! is, with what no client asked for among it, such as the revokes of a leader that counts leases down.
+//!
+//! **How.** Entries are kept as their bytes, shared with the members' logs, and decoded one at a time: a run of a million
+//! entries is replayed without ever holding a million requests.
+//!
+//! Left out: what changes no key and no lease as far as the model tells (members, alarms, users, checkpoints). Such
+//! entries are replayed as ones that do nothing.
+
+use super::model::{Answer, Event, Request, State};
+use seedbed::pb::etcdserverpb::InternalRaftRequest;
+use seedbed::raft::{Entry, EntryKind};
+use seedbed::time::Nanos;
+
+/// An entry that was applied by at least one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The entry, with index, term and bytes.
+    pub entry: Entry,
+    /// When the first member applied it, virtual nanoseconds.
+    pub at: Nanos,
+    /// That member's revision after it.
+    pub revision: i64,
+    /// The number of the client operation that asked for it. `None`: no client did (a leader's own entries), or it was
+    /// asked for a second time.
+    pub operation: Option<u32>,
+}
+
+impl Committed {
+    /// What a normal entry asks for; nothing in a new leader's first entry, in a configuration change and in bytes that
+    /// are no request.
+    pub fn request(&self) -> InternalRaftRequest {
+        match self.entry.kind {
+            EntryKind::Normal => InternalRaftRequest::of_entry(&self.entry.data).unwrap_or_default(),
+            EntryKind::ConfChange | EntryKind::ConfChangeV2 => InternalRaftRequest::default(),
+        }
+    }
+}
+
+/// The entries from index 1 on. Without a gap: it ends before the first entry that the world could not see.
+pub type Log = Vec<Committed>;
+
+/// An entry, with what it should have brought.
+#[derive(Clone, Debug)]
+pub struct Replayed<'l> {
+    /// The entry.
+    pub committed: &'l Committed,
+    /// What it asked for.
+    pub request: InternalRaftRequest,
+    /// The model's answer; `None` if the entry is nothing to the model.
+    pub answer: Option<Answer>,
+    /// What watchers should have seen, in order.
+    pub events: Vec<Event>,
+}
+
+/// The model on its way along the log.
+#[derive(Clone, Debug)]
+pub struct Replay<'l> {
+    entries: std::slice::Iter<'l, Committed>,
+    state: State,
+}
+
+impl<'l> Replay<'l> {
+    /// At the beginning, with an empty store. A `state` that remembers can be asked about old revisions.
+    pub fn new(log: &'l [Committed], state: State) -> Replay<'l> {
+        Replay { entries: log.iter(), state }
+    }
+
+    /// The model's state after the entries that were taken so far.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+}
+
+impl<'l> Iterator for Replay<'l> {
+    type Item = Replayed<'l>;
+
+    fn next(&mut self) -> Option<Replayed<'l>> {
+        let committed = self.entries.next()?;
+        let request = committed.request();
+        let (answer, events) = match of_entry(&request) {
+            Some(asked) => {
+                let (answer, events) = self.state.execute(&asked);
+                (Some(answer), events)
+            }
+            None => (None, Vec::new()),
+        };
+        Some(Replayed { committed, request, answer, events })
+    }
+}
+
+/// What an entry asks of the model.
+pub fn of_entry(request: &InternalRaftRequest) -> Option<Request> {
+    let InternalRaftRequest { put, delete_range, txn, compaction, lease_grant, lease_revoke, .. } = request;
+    let put = put.clone().map(Request::Put);
+    put.or_else(|| delete_range.clone().map(Request::DeleteRange))
+        .or_else(|| txn.clone().map(Request::Txn))
+        .or_else(|| compaction.as_ref().map(|compaction| Request::Compact(compaction.revision)))
+        .or_else(|| lease_grant.as_ref().map(|grant| Request::LeaseGrant { id: grant.id, ttl: grant.ttl }))
+        .or_else(|| lease_revoke.as_ref().map(|revoke| Request::LeaseRevoke(revoke.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use seedbed::api;
+    use seedbed::pb::etcdserverpb::{DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest};
+
+    fn put(key: &'static str, lease: i64) -> api::Request {
+        api::Request::Put(PutRequest { key: Bytes::from_static(key.as_bytes()), lease, ..PutRequest::default() })
+    }
+
+    fn committed(index: u64, request: Option<api::Request>, revision: i64) -> Committed {
+        let data = request.map_or(Vec::new(), |request| seedbed::apply::encode(index, request)).into();
+        let entry = Entry { kind: EntryKind::Normal, term: 2, index, data };
+        Committed { entry, at: index, revision, operation: None }
+    }
+
+    /// A leader's first entry, a lease, two keys, a put that is refused, the lease's end, a delete of nothing.
+    fn log() -> Log {
+        let grant = api::Request::LeaseGrant(LeaseGrantRequest { id: 7, ttl: 10 });
+        let revoke = api::Request::LeaseRevoke(LeaseRevokeRequest { id: 7 });
+        let delete = DeleteRangeRequest { key: Bytes::from_static(b"a"), ..Default::default() };
+        let requests = [
+            (None, 1),
+            (Some(grant), 1),
+            (Some(put("a", 7)), 2),
+            (Some(put("b", 0)), 3),
+            (Some(put("b", 8)), 3),
+            (Some(revoke), 4),
+            (Some(api::Request::DeleteRange(delete)), 4),
+        ];
+        (1..).zip(requests).map(|(index, (request, revision))| committed(index, request, revision)).collect()
+    }
+
+    #[test]
+    fn each_entry_has_its_answer_and_its_events() {
+        let log = log();
+        let mut replay = Replay::new(&log, State::remembering());
+        let mut replayed = Vec::new();
+        while let Some(next) = replay.next() {
+            assert_eq!(replay.state().revision(), next.committed.revision, "index {}", next.committed.entry.index);
+            replayed.push(next);
+        }
+        assert!(replayed[0].answer.is_none());
+        assert!(replayed[4].answer.as_ref().is_some_and(|answer| answer.result.is_err()));
+        let events: Vec<usize> = replayed.iter().map(|replayed| replayed.events.len()).collect();
+        assert_eq!(events, [0, 0, 1, 1, 0, 1, 0]);
+        assert_eq!(&replayed[5].events[0].key[..], b"a");
+    }
+}
