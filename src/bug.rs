@@ -66,6 +66,21 @@ pub enum Bug {
     PartialTxnOnPanic,
     /// A read is asked again by its old number, and late answers to the old one confirm the new one (etcd #20418).
     ReadindexCtxReplay,
+    /// Expired leases are revoked without asking a majority whether this member still leads (etcd #15247).
+    StaleLeaderRevokes,
+    /// A new leader counts leases down before it has applied what earlier terms left (etcd #6570).
+    PromoteBeforeCatchup,
+    /// A checkpoint of what is left of a lease is noted in memory alone (etcd #13508).
+    CheckpointVolatile,
+    /// A restart looks for leases from id 0 on, and misses the negative ones (etcd #12535, #13676).
+    NegativeLeaseLost,
+    /// Grants and revokes are committed without the consistent index (etcd #11935).
+    LeaseCiUnsaved,
+    /// Compaction removes a tombstone at the very revision up to which it goes; a watch may start there (etcd #18089).
+    CompactDropsTombstone,
+    /// Restoring the index passes over a tombstone whose earlier revisions are gone; a resumed compaction then removes
+    /// it (etcd #19179).
+    LoneTombstoneLost,
     /// Changes of users and roles are written without the consistent index, so that a restart applies them again
     /// (etcd #11651).
     AuthCiUnsaved,
@@ -99,7 +114,7 @@ pub struct BugInfo {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 32] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -119,6 +134,17 @@ impl Bug {
         Bug::TxnStripsRanges,
         Bug::PartialTxnOnPanic,
         Bug::ReadindexCtxReplay,
+        Bug::StaleLeaderRevokes,
+        Bug::CheckpointVolatile,
+        Bug::NegativeLeaseLost,
+        Bug::LeaseCiUnsaved,
+        Bug::MinrevStaleOnSuccess,
+        Bug::FutureWatchLowered,
+        Bug::SkipCompactedWhenFull,
+        Bug::ProgressOvertakes,
+        Bug::RestoreForgetsWatchers,
+        Bug::CompactDropsTombstone,
+        Bug::LoneTombstoneLost,
         Bug::AuthCiUnsaved,
         Bug::AuthCacheNotRestored,
     ];
@@ -287,7 +313,9 @@ impl Bug {
                 versions: "< 3.5.8, < 3.4.25",
                 class: "watch",
                 summary: "a watcher's revision moves only when sending fails, so a snapshot replays what it was told",
-                ..UNSHOWN
+                scenario: "scenarios/watch/snapshot-to-a-watching-member.toml",
+                check: "watch-ordered",
+                seeds_to_find: 1,
             },
             Bug::FutureWatchLowered => BugInfo {
                 name: "future-watch-lowered",
@@ -295,7 +323,9 @@ impl Bug {
                 versions: "< 3.6.2, < 3.5.22, < 3.4.38",
                 class: "watch",
                 summary: "catching up after a snapshot lowers the start of a watcher that begins in the future",
-                ..UNSHOWN
+                scenario: "scenarios/watch/watch-in-the-future.toml",
+                check: "watch-resumable",
+                seeds_to_find: 1,
             },
             Bug::SkipCompactedWhenFull => BugInfo {
                 name: "skip-compacted-when-full",
@@ -303,7 +333,9 @@ impl Bug {
                 versions: "< 3.5.13, < 3.4.31",
                 class: "watch",
                 summary: "a watcher whose notice of compaction finds a full buffer goes on as if it had missed nothing",
-                ..UNSHOWN
+                scenario: "scenarios/watch/compaction-under-a-slow-watcher.toml",
+                check: "watch-reliable",
+                seeds_to_find: 1,
             },
             Bug::ProgressOvertakes => BugInfo {
                 name: "progress-overtakes",
@@ -311,7 +343,9 @@ impl Bug {
                 versions: "< 3.5.8, < 3.4.25",
                 class: "watch",
                 summary: "requested progress is answered with the store's revision, before the events that are queued",
-                ..UNSHOWN
+                scenario: "scenarios/watch/progress-while-catching-up.toml",
+                check: "watch-bookmarkable",
+                seeds_to_find: 1,
             },
             Bug::RestoreForgetsWatchers => BugInfo {
                 name: "restore-forgets-watchers",
@@ -319,7 +353,29 @@ impl Bug {
                 versions: "< 3.1.12, < 3.3.1",
                 class: "watch",
                 summary: "a snapshot leaves watchers marked as synced where no key finds them: they hear nothing more",
-                ..UNSHOWN
+                scenario: "scenarios/watch/snapshot-to-a-watching-member.toml",
+                check: "watch-reliable",
+                seeds_to_find: 1,
+            },
+            Bug::CompactDropsTombstone => BugInfo {
+                name: "compact-drops-tombstone",
+                issue: "etcd #18089",
+                versions: "< 3.5.16, < 3.4.34",
+                class: "watch",
+                summary: "compaction removes a delete at the compacted revision itself, where a watch may start",
+                scenario: "scenarios/watch/delete-at-the-compacted-revision.toml",
+                check: "watch-resumable",
+                seeds_to_find: 1,
+            },
+            Bug::LoneTombstoneLost => BugInfo {
+                name: "lone-tombstone-lost",
+                issue: "etcd #19179",
+                versions: "< 3.5.18, < 3.4.36",
+                class: "watch",
+                summary: "restoring the index passes over a delete that stands alone, and a resumed compaction removes it",
+                scenario: "scenarios/watch/crash-between-deletes.toml",
+                check: "watch-resumable",
+                seeds_to_find: 4,
             },
             Bug::FailedApplyNoCi => BugInfo {
                 name: "failed-apply-no-ci",
@@ -361,6 +417,56 @@ impl Bug {
                 check: "linearizable",
                 seeds_to_find: 1,
             },
+            Bug::StaleLeaderRevokes => BugInfo {
+                name: "stale-leader-revokes",
+                issue: "etcd #15247, #12528",
+                versions: "< 3.5.13, < 3.4.31",
+                class: "lease",
+                summary: "a leader that was deposed while its disk stalled proposes to end leases that live on elsewhere",
+                scenario: "scenarios/lease/stale-leader-revokes.toml",
+                check: "lease",
+                seeds_to_find: 5,
+            },
+            Bug::PromoteBeforeCatchup => BugInfo {
+                name: "promote-before-catchup",
+                issue: "etcd #6570",
+                versions: "< 3.1",
+                class: "lease",
+                summary: "a new leader counts leases down, and renews them, before it has applied what earlier terms did to them",
+                scenario: "scenarios/lease/promote-before-catchup.toml",
+                check: "lease",
+                seeds_to_find: 1,
+            },
+            Bug::CheckpointVolatile => BugInfo {
+                name: "checkpoint-volatile",
+                issue: "etcd #13508",
+                versions: "< 3.5.2, < 3.4.20",
+                class: "lease",
+                summary: "what is left of a lease is noted in memory alone, and forgotten by a restart",
+                scenario: "scenarios/lease/checkpoint-volatile.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::NegativeLeaseLost => BugInfo {
+                name: "negative-lease-lost",
+                issue: "etcd #12535, #13676",
+                versions: "< 3.4.20",
+                class: "inconsistency",
+                summary: "a restarted member has lost the leases whose ids are below 0, and refuses what hangs on them",
+                scenario: "scenarios/lease/negative-lease-lost.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::LeaseCiUnsaved => BugInfo {
+                name: "lease-ci-unsaved",
+                issue: "etcd #11935",
+                versions: "< 3.5.0",
+                class: "restart",
+                summary: "grants and revokes become durable without the consistent index that vouches for them",
+                scenario: "scenarios/lease/lease-ci-unsaved.toml",
+                check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
             Bug::AuthCiUnsaved => BugInfo {
                 name: "auth-ci-unsaved",
                 issue: "etcd #11651",
@@ -387,15 +493,13 @@ impl Bug {
                 versions: "3.2 beside 3.3",
                 class: "inconsistency",
                 summary: "a leader of the old version ends leases on nobody's behalf; members of the new one refuse",
-                ..UNSHOWN
+                scenario: "scenarios/auth/revoke-unauthenticated.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
             },
         }
     }
 }
-
-/// The rest of a row whose bug is built, and shown by the store's own tests, but by no scenario yet: it is not listed.
-const UNSHOWN: BugInfo =
-    BugInfo { name: "", issue: "", versions: "", class: "", summary: "", scenario: "", check: "", seeds_to_find: 0 };
 
 /// The bugs that are switched on in one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

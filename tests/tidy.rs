@@ -54,7 +54,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/mvcc", &["mvcc", "backend", "interval", "pb", "bug"]),
     ("src/cluster", &["cluster", "backend", "pb", "raft"]),
     ("src/api", &["api", "pb", "raft"]),
-    ("src/lease", &["lease", "backend", "pb", "time"]),
+    ("src/lease", &["lease", "backend", "bug", "pb", "time"]),
     ("src/alarm.rs", &["alarm", "backend", "pb", "raft"]),
     (
         "src/apply",

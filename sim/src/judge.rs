@@ -1,20 +1,22 @@
 //! From a run to its verdict: every check, every expectation, the cause of every change of leader.
 
 use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
-use crate::check::{Budget, Violation, serializable};
+use crate::check::watch::{self, Guarantee, WatchRecord};
+use crate::check::{Budget, Violation, asked, by_log, serializable, transfer};
 use crate::explain::{self, Explainer};
 use crate::figures;
 use crate::report::{
     CheckReport, CheckResult, ClientFigures, ExpectationReport, FailureReport, LeaderChangeReport, Report, Verdict,
 };
 use crate::run::{self, thread_cpu_time};
-use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance};
+use crate::scenario::{BugSwitch, Observation, Scenario, ScenarioError, ScenarioFile, Tolerance, WorkloadKind};
 use crate::story::quoted;
 use crate::story::words::{count, counted};
+use crate::watched::Watched;
 use crate::world::random::Stream;
 use crate::world::{Options, Outcome, digest};
 use seedbed::time::Nanos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A judged run, with what it was judged from.
 #[derive(Debug)]
@@ -186,6 +188,13 @@ impl Checks<'_> {
             let names = self.failed(|check| check == "member-stopped");
             self.line("member-stopped", names, counted(self.outcome.stops, "member", "members"));
         }
+        if self.scenario.workloads.iter().any(|workload| workload.kind == WorkloadKind::Transfer) {
+            self.transfer_total();
+        }
+        if wanted.lease && self.outcome.leases.granted > 0 {
+            let names = self.failed(|check| check == "lease");
+            self.line("lease", names, counted(self.outcome.leases.granted, "lease", "leases"));
+        }
         if wanted.auth && self.scenario.cluster.auth {
             let names = self.failed(|check| check == "auth");
             self.line("auth", names, counted(self.outcome.decisions, "decision", "decisions"));
@@ -196,6 +205,9 @@ impl Checks<'_> {
             let detail = after
                 .map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
             self.line("liveness", names, detail);
+        }
+        if wanted.watch && !self.outcome.watches.is_empty() {
+            self.watches();
         }
         if let Some(message) = &self.outcome.panic {
             self.fail("panic", message.clone(), Vec::new());
@@ -216,6 +228,9 @@ impl Checks<'_> {
             memo_bytes: (self.scenario.check.budget_mib << 20) as usize,
         };
         let operations = counted(self.outcome.history.operations.len() as u64, "operation", "operations");
+        if !self.outcome.asked.is_empty() {
+            return self.linearizable_by_log();
+        }
         match linearizable::check(&self.outcome.history, budget) {
             Linearizable::Linearizable { by } => {
                 let by = match by {
@@ -234,6 +249,31 @@ impl Checks<'_> {
         }
     }
 
+    /// Requests of any kind.
+    fn linearizable_by_log(&mut self) {
+        let asked = &self.outcome.asked;
+        match by_log::check(&self.outcome.committed, asked) {
+            Ok(judged) => {
+                self.line("linearizable", Vec::new(), format!("log, {}", counted(judged, "request", "requests")))
+            }
+            Err(wrong) => {
+                let lines = wrong.requests.iter().map(|&number| asked[number].to_string()).collect();
+                self.fail("linearizable", wrong.sentence, lines);
+                self.line("linearizable", vec!["linearizable".into()], String::new());
+            }
+        }
+    }
+
+    fn transfer_total(&mut self) {
+        match transfer::check(&self.outcome.asked) {
+            Ok(reads) => self.line("transfer-total", Vec::new(), counted(reads, "read", "reads")),
+            Err((number, text)) => {
+                self.fail("transfer-total", text, vec![self.outcome.asked[number].to_string()]);
+                self.line("transfer-total", vec!["transfer-total".into()], String::new());
+            }
+        }
+    }
+
     fn serializable(&mut self) {
         match serializable::check(&self.outcome.history, &self.outcome.restarts) {
             Ok(reads) => self.line("serializable", Vec::new(), counted(reads as u64, "read", "reads")),
@@ -242,6 +282,25 @@ impl Checks<'_> {
                 self.line("serializable", vec!["serializable".into()], String::new());
             }
         }
+    }
+
+    /// Of each watch what it broke first: the rest often follows from that.
+    fn watches(&mut self) {
+        let watches = &self.outcome.watches;
+        let mut broken: BTreeMap<Guarantee, String> = BTreeMap::new();
+        let mut told = BTreeSet::new();
+        for violation in watch::check(watches, &self.outcome.truth) {
+            if told.insert(violation.watch) {
+                broken.entry(violation.guarantee).or_insert_with(|| violation.to_string());
+            }
+        }
+        let names = broken.keys().map(|guarantee| guarantee.check().to_owned()).collect();
+        for (guarantee, text) in broken {
+            self.fail(guarantee.check(), text, Vec::new());
+        }
+        let events: usize = watches.iter().map(WatchRecord::events).sum();
+        let watches = counted(watches.len() as u64, "watch", "watches");
+        self.line("watch", names, format!("{watches}, {}", counted(events as u64, "event", "events")));
     }
 
     fn violated(&mut self, check: &str, violation: &Violation) {
@@ -388,24 +447,36 @@ fn leader_changes(scenario: &Scenario, outcome: &Outcome) -> Vec<LeaderChangeRep
 
 fn clients(outcome: &Outcome) -> ClientFigures {
     use crate::check::history::Outcome as Ended;
-    let operations = &outcome.history.operations;
-    let count = |wanted: fn(&Ended) -> bool| operations.iter().filter(|op| wanted(&op.outcome)).count() as u64;
-    let mut took: Vec<Nanos> = operations.iter().filter_map(|op| Some(op.ret()? - op.call)).collect();
-    took.sort_unstable();
-    ClientFigures {
-        requests: operations.len() as u64,
-        ok: count(|ended| matches!(ended, Ended::Ok { .. })),
-        unknown: count(|ended| matches!(ended, Ended::Unknown)),
-        failed: count(|ended| matches!(ended, Ended::Failed)),
-        retried: outcome.retries,
-        slowest_s: took.last().copied().unwrap_or(0) as f64 / 1e9,
-        median_s: took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9,
+    use asked::Ending;
+    let mut figures = ClientFigures { retried: outcome.retries, ..ClientFigures::default() };
+    let mut took: Vec<Nanos> = Vec::new();
+    for operation in &outcome.history.operations {
+        match operation.outcome {
+            Ended::Ok { .. } => figures.ok += 1,
+            Ended::Unknown => figures.unknown += 1,
+            Ended::Failed => figures.failed += 1,
+        }
+        took.extend(operation.ret().map(|ret| ret - operation.call));
     }
+    for asked in &outcome.asked {
+        match asked.ending {
+            Ending::Answered { .. } => figures.ok += 1,
+            Ending::Unknown => figures.unknown += 1,
+            Ending::Refused { .. } | Ending::Failed => figures.failed += 1,
+        }
+        took.extend(asked.ret().map(|ret| ret - asked.call));
+    }
+    took.sort_unstable();
+    figures.requests = (outcome.history.operations.len() + outcome.asked.len()) as u64;
+    figures.slowest_s = took.last().copied().unwrap_or(0) as f64 / 1e9;
+    figures.median_s = took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9;
+    figures
 }
 
 fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f64> {
     let leaderless = report.leader_changes_detail.iter().map(|change| change.leaderless_s);
     let tally = &outcome.tally;
+    let watched = Watched::of(outcome);
     let figure = |observation: &Observation| match observation {
         Observation::LeaderChanges => report.leader_changes as f64,
         Observation::LeaderlessS => leaderless.clone().fold(0.0, f64::max),
@@ -419,7 +490,13 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::SnapshotsSent => tally.snapshots_sent as f64,
         Observation::SlowestS => report.clients.slowest_s,
         Observation::Events => report.events as f64,
-        of_databases => figures::observe(*of_databases, tally).expect("invariant: the rest is of databases"),
+        Observation::LeasesGranted => outcome.leases.granted as f64,
+        Observation::LeasesExpired => outcome.leases.expired as f64,
+        Observation::LeasesLeft => outcome.leases.left as f64,
+        other => {
+            let of_others = watched.observe(*other).or_else(|| figures::observe(*other, tally));
+            of_others.expect("invariant: the rest is of watches or of databases")
+        }
     };
     Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()
 }
@@ -468,5 +545,50 @@ mod tests {
 
         outcome.stuck = Some("events without end".into());
         assert_eq!(judged(&scenario, &outcome).verdict.exit(), 70);
+    }
+
+    #[test]
+    fn watches_are_judged_and_each_broken_guarantee_fails_by_its_own_name() {
+        let text = "name = \"sound\"\nduration = 3\n[[workload]]\n[[workload]]\nkind = \"watch-all\"\nclients = 2\n";
+        let file = ScenarioFile::parse("sound.toml", text).expect("a scenario");
+        let scenario = file.resolve(None, &mut |_| 0).expect("it resolves");
+        let sound = || outcome(&scenario);
+        let line = |report: &Report| report.checks.iter().find(|check| check.name == "watch").map(|check| check.result);
+        let report = judged(&scenario, &sound());
+        assert_eq!((report.verdict, line(&report)), (Verdict::Passed, Some(CheckResult::Passed)));
+
+        // Each of these takes something from, or adds something to, one watch that heard three lists of events.
+        let spoil = |how: fn(&mut WatchRecord)| {
+            let mut outcome = sound();
+            let long = |watch: &&mut WatchRecord| {
+                let alive = matches!(watch.end, watch::End::Alive { due: 1.. });
+                alive
+                    && watch.request.filters.is_empty()
+                    && watch.events() == watch.responses.iter().filter(is_list).count()
+            };
+            let watch = outcome.watches.iter_mut().filter(long).max_by_key(|watch| watch.events());
+            how(watch.expect("a watch that heard much"));
+            let report = judged(&scenario, &outcome);
+            assert_eq!((report.verdict, line(&report)), (Verdict::Unsafe, Some(CheckResult::Failed)));
+            report.failed_checks
+        };
+        fn is_list(response: &&watch::Response) -> bool {
+            matches!(response.content, watch::Content::Events(_))
+        }
+        fn list(watch: &WatchRecord) -> usize {
+            let lists = watch.responses.iter().enumerate().filter(|(_, response)| is_list(response));
+            lists.map(|(place, _)| place).nth(1).expect("it heard two lists")
+        }
+        assert_eq!(spoil(|watch| drop(watch.responses.remove(list(watch)))), ["watch-reliable"]);
+        let twice = |watch: &mut WatchRecord| watch.responses.insert(list(watch), watch.responses[list(watch)].clone());
+        assert_eq!(spoil(twice), ["watch-unique"]);
+        let tail = |watch: &mut WatchRecord| watch.responses.truncate(list(watch));
+        assert_eq!(spoil(tail), ["watch-tail"]);
+        let late = |watch: &mut WatchRecord| {
+            let revision = watch.responses[list(watch)].revision;
+            let response = watch::Response { at: 0, revision, content: watch::Content::Progress };
+            watch.responses.insert(list(watch), response);
+        };
+        assert_eq!(spoil(late), ["watch-bookmarkable"]);
     }
 }

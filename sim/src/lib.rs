@@ -61,4 +61,5 @@ pub mod scenario;
 pub mod story;
 pub mod sweep;
 pub mod watch;
+mod watched;
 pub mod world;

@@ -133,10 +133,13 @@ impl State {
         };
         let number = request.header.as_ref().map_or(0, |header| header.id);
         let bugs = store.bugs();
-        let old_marks = if bugs.on(Bug::FailedApplyNoCi) { store.marks()? } else { Vec::new() };
+        // Before 3.5 grants and revokes were committed without the index that says that they are there (#11935).
+        let is_of_leases = request.lease_grant.is_some() || request.lease_revoke.is_some();
+        let unmarked = bugs.on(Bug::LeaseCiUnsaved) && is_of_leases;
+        let old_marks = if unmarked || bugs.on(Bug::FailedApplyNoCi) { store.marks()? } else { Vec::new() };
         let place = mvcc::Applied { index: entry.index, term: entry.term };
         let mut txn = if bugs.on(Bug::AuthCiUnsaved) && auth::is_for_auth(&request) {
-            // etcd wrote users and roles in transactions of their own (etcd #11651).
+            // Users and roles were written in transactions of their own (#11651).
             store.write_unmarked(place)
         } else {
             store.write(place)?
@@ -160,7 +163,7 @@ impl State {
             Err(Failed::Request(error)) => Err(error),
             Ok(response) => Ok(response),
         };
-        if result.is_err() {
+        if result.is_err() || unmarked {
             // etcd 3.5.3 moved the index only where something else was written too (#13937).
             old_marks.into_iter().try_for_each(|record| write(&mut txn, record))?;
         }

@@ -43,6 +43,7 @@ mod restore;
 pub use expiry::{Renewal, TimeToLive};
 
 use crate::backend::{Bucket, Record};
+use crate::bug::{Bug, BugSet};
 use crate::pb::leasepb;
 use crate::time::{Nanos, SECOND};
 use bytes::Bytes;
@@ -63,11 +64,13 @@ pub struct Config {
     /// After which time the remaining TTL of a lease that still has longer to live is written down; `None`: never
     /// (etcd's default; with `--experimental-enable-lease-checkpoint` it is 5 minutes).
     pub checkpoint_interval: Option<Nanos>,
+    /// Historical bugs that are switched on.
+    pub bugs: BugSet,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { ttl_min: ttl_min(SECOND), revoke_rate: 1_000, checkpoint_interval: None }
+        Config { ttl_min: ttl_min(SECOND), revoke_rate: 1_000, checkpoint_interval: None, bugs: BugSet::NONE }
     }
 }
 
@@ -207,7 +210,8 @@ impl Lessor {
         if self.primary {
             self.schedule_checkpoint(now, id);
         }
-        Some(record)
+        // Before 3.5.2 it was noted in memory alone, and gone with the process (#13508).
+        (!self.config.bugs.on(Bug::CheckpointVolatile)).then_some(record)
     }
 
     /// Hangs a key on a lease, whatever it hung on before.

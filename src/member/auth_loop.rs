@@ -133,7 +133,7 @@ impl Member {
         (index > self.state.store.consistent_index()).then_some(index)
     }
 
-    /// Takes a request, once it can be said who makes it.
+    /// Takes a request, once clients are served and it can be said who makes it.
     pub(super) fn on_request_as(
         &mut self,
         now: Now,
@@ -142,6 +142,9 @@ impl Member {
         request: Request,
         fx: &mut Effects,
     ) {
+        if self.corruption.holds_clients() {
+            return self.corruption.hold(id, who, request);
+        }
         match self.awaited_entry(&who) {
             Some(index) => self.hold(now, index, EarlyInput::Request(id, who, request)),
             None => self.on_request(now, id, who, request, fx),

@@ -67,6 +67,10 @@ pub struct Config {
     pub max_txn_ops: usize,
     /// How large the database may become, in bytes, before writes are refused; `None`: without end.
     pub quota: Option<u64>,
+    /// How often a leader compares the members' keys; `None`: never (etcd's default).
+    pub corrupt_check: Option<Nanos>,
+    /// Whether a member that has data compares its keys with the others' before it serves clients.
+    pub initial_corrupt_check: bool,
     /// Leases that may expire in a second.
     pub lease_revoke_rate: usize,
     /// After which time what is left of a long lease is written down; `None`: never.
@@ -117,6 +121,8 @@ impl Config {
             max_request_bytes: 3 * 512 * 1024,
             max_txn_ops: 128,
             quota: Some(2 << 30),
+            corrupt_check: None,
+            initial_corrupt_check: false,
             lease_revoke_rate: 1_000,
             lease_checkpoint: None,
             watch_progress_interval: 600 * SECOND,
@@ -140,7 +146,12 @@ impl Config {
     /// The leases' part.
     pub fn lease(&self) -> lease::Config {
         let ttl_min = lease::ttl_min(self.election_timeout());
-        lease::Config { ttl_min, revoke_rate: self.lease_revoke_rate, checkpoint_interval: self.lease_checkpoint }
+        lease::Config {
+            ttl_min,
+            revoke_rate: self.lease_revoke_rate,
+            checkpoint_interval: self.lease_checkpoint,
+            bugs: self.bugs,
+        }
     }
 
     /// The shortest wait of a follower for its leader.

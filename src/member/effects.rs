@@ -1,7 +1,7 @@
 //! What goes into a step and what comes out of it.
 
-use super::StreamInput;
 use super::job::{Job, JobId, JobOutput};
+use super::{PeerMessage, StreamInput};
 use crate::api::{AuthError, Credentials, Error, Request, RequestId, Response};
 use crate::auth::AuthInfo;
 use crate::backend::BackendError;
@@ -34,6 +34,8 @@ pub enum Input {
     SnapshotSent(NodeId, bool),
     /// A client's watch stream, numbered by whoever owns the member.
     Stream(StreamId, StreamInput),
+    /// Another member asks something besides Raft, or answers.
+    Peer(NodeId, PeerMessage),
     /// A client's request that says who makes it.
     RequestAs(RequestId, Credentials, Request),
     /// A job of [`Effects::jobs`] is done.
@@ -46,6 +48,8 @@ pub enum Input {
 pub struct Effects {
     /// To send to peers, in this order for each peer.
     pub messages: Vec<Message>,
+    /// To send to peers besides Raft. May get lost.
+    pub peers: Vec<(NodeId, PeerMessage)>,
     /// To answer to clients.
     pub replies: Vec<(RequestId, Result<Response, Error>)>,
     /// To send down clients' watch streams, in this order.
@@ -69,6 +73,7 @@ impl Effects {
     /// Empties it.
     pub fn clear(&mut self) {
         self.messages.clear();
+        self.peers.clear();
         self.replies.clear();
         self.watch.clear();
         self.disk.clear();
@@ -89,6 +94,9 @@ pub enum StopReason {
     /// The disk failed under the WAL or a snapshot. It is not tried again: after a failed sync the pages may be gone.
     #[error("the disk failed: {0}; replace it, then start the member again")]
     Disk(DiskError),
+    /// The check at the start found that the keys differ from the others'.
+    #[error("found data inconsistency with peers; remove this member from the cluster and add it anew")]
+    Corrupt,
     /// A snapshot came that cannot be read.
     #[error("a snapshot from the leader cannot be read: {0}")]
     Snapshot(String),
@@ -204,6 +212,16 @@ pub enum TraceEvent {
         alarm: AlarmType,
         /// It was raised.
         raised: bool,
+    },
+    /// This member counts leases down from now on: as the leader of this term.
+    LeasesPromoted {
+        /// The term.
+        term: u64,
+    },
+    /// A lease was renewed for a client, which hears of it.
+    LeaseRenewed {
+        /// The lease.
+        lease: i64,
     },
     /// While auth is on, or of a client that says who it is: a read or a watch was let through or refused.
     ReadChecked {

@@ -3,20 +3,34 @@
 //! What is written meanwhile has later revisions and does not matter; a compaction that is scheduled meanwhile does, and
 //! the hash begins again from the first record.
 
+use super::corruption::PeerHash;
+use super::peers::PeerMessage;
 use super::{Effects, Member, StopReason};
 use crate::api::{Error, RequestId, Response};
 use crate::mvcc::{HashJob, HashKv, MvccError};
 use crate::pb::etcdserverpb::HashKvResponse;
+use crate::raft::NodeId;
 use crate::time::{Nanos, Now};
 use std::collections::VecDeque;
 
 /// Records that one slice looks at.
 const SLICE: usize = 1_000;
 
+/// Who wants a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client.
+    Client(RequestId),
+    /// Another member, with its number for the question.
+    Peer(NodeId, u64),
+    /// This member's own corruption check.
+    Check,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Hasher {
     /// Who asked, in their order, for which revision; the first one's hash is being made.
-    asked: VecDeque<(RequestId, i64)>,
+    asked: VecDeque<(Asker, i64)>,
     job: Option<HashJob>,
     /// When the next slice may begin.
     next_at: Nanos,
@@ -28,15 +42,28 @@ impl Member {
     }
 
     pub(super) fn on_hash_kv(&mut self, now: Now, id: RequestId, revision: i64, fx: &mut Effects) {
-        // A revision that is named must be above the compacted one; that itself etcd does not hash.
-        if revision > 0 && revision <= self.state.store.compact_revision() {
+        if self.store_has_no_hash_of(revision) {
             fx.replies.push((id, Err(Error::Compacted)));
-            return;
+        } else {
+            self.ask_hasher(now, Asker::Client(id), revision);
         }
+    }
+
+    /// A revision that is named must be above the compacted one; that itself etcd does not hash.
+    pub(super) fn store_has_no_hash_of(&self, revision: i64) -> bool {
+        revision > 0 && revision <= self.state.store.compact_revision()
+    }
+
+    /// Hashes the newest revision for the corruption check.
+    pub(super) fn hash_own(&mut self, now: Now) {
+        self.ask_hasher(now, Asker::Check, 0);
+    }
+
+    pub(super) fn ask_hasher(&mut self, now: Now, asker: Asker, revision: i64) {
         if self.hasher.asked.is_empty() {
             self.hasher.next_at = now.mono;
         }
-        self.hasher.asked.push_back((id, revision));
+        self.hasher.asked.push_back((asker, revision));
     }
 
     /// Hashes a slice, if somebody waits for a hash.
@@ -44,10 +71,9 @@ impl Member {
         if now.mono < self.hasher.next_at || self.store_is_closed() || fx.stop.is_some() {
             return;
         }
-        let Some(&(id, revision)) = self.hasher.asked.front() else { return };
-        self.charge(fx, |costs| costs.record * SLICE as Nanos);
+        let Some(&(asker, revision)) = self.hasher.asked.front() else { return };
         // Between two slices others have their turn.
-        self.hasher.next_at = now.mono + self.config.costs.map_or(1, |costs| costs.record * SLICE as Nanos);
+        self.hasher.next_at = now.mono + self.config.costs.map_or(0, |costs| costs.record * SLICE as Nanos).max(1);
         let hash = match self.hash_slice(revision) {
             Ok(None) => return,
             Ok(Some(hash)) => Ok(hash),
@@ -58,9 +84,20 @@ impl Member {
             Err(error) => Err(Error::from(error)),
         };
         (self.hasher.job, _) = (None, self.hasher.asked.pop_front());
-        let header = self.header(self.state.store.revision());
-        let response = |HashKv { hash, compact_revision, .. }| HashKvResponse { header, hash, compact_revision };
-        fx.replies.push((id, hash.map(|hash| Response::HashKv(response(hash)))));
+        let newest = self.state.store.revision();
+        match asker {
+            Asker::Client(id) => {
+                let header = self.header(newest);
+                let response =
+                    |HashKv { hash, compact_revision, .. }| HashKvResponse { header, hash, compact_revision };
+                fx.replies.push((id, hash.map(|hash| Response::HashKv(response(hash)))));
+            }
+            Asker::Peer(to, number) => {
+                let answer = hash.ok().map(|hash| PeerHash { hash, newest });
+                fx.peers.push((to, PeerMessage::HashKvResp { number, answer }));
+            }
+            Asker::Check => self.own_hash(now, hash.ok(), fx),
+        }
     }
 
     fn hash_slice(&mut self, revision: i64) -> Result<Option<HashKv>, MvccError> {

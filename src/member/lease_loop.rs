@@ -14,9 +14,10 @@
 //! Keepalives and questions about what is left are the leader's to answer. Left out: sending them on from another
 //! member, which answers that it is not the leader.
 
-use super::{Effects, Member};
+use super::{Effects, Member, TraceEvent};
 use crate::api::{AuthError, Credentials, Error, Request, RequestId, Response};
 use crate::apply::{self, State};
+use crate::bug::Bug;
 use crate::lease::{LeaseError, Renewal};
 use crate::pb::etcdserverpb::{
     LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
@@ -64,16 +65,19 @@ impl Member {
         if self.is_leader()
             && !self.state.lessor.is_primary()
             && !self.store_is_replaced()
-            && self.state.store.applied().term == self.raft.term()
+            && (self.state.store.applied().term == self.raft.term() || self.config.bugs.on(Bug::PromoteBeforeCatchup))
         {
             self.state.lessor.promote(now.mono, self.config.election_timeout());
+            fx.trace.push(TraceEvent::LeasesPromoted { term: self.raft.term() });
             self.lease_loop.next_at = now.mono + INTERVAL;
         }
         if self.state.lessor.is_primary() && self.lease_loop.next_at <= now.mono {
             self.lease_loop.next_at = now.mono + INTERVAL;
             // The rate is that of a second, and the loop comes by twice in it.
             let expired = self.state.lessor.expired(now.mono, self.config.lease_revoke_rate / 2);
-            if !expired.is_empty() {
+            if self.config.bugs.on(Bug::StaleLeaderRevokes) {
+                self.revoke_expired(&expired);
+            } else if !expired.is_empty() {
                 self.confirm_leadership(now, expired);
             }
             let checkpoints = self.state.lessor.due_checkpoints(now.mono);
@@ -115,7 +119,12 @@ impl Member {
         for _ in 0..self.lease_loop.keepalives.len() {
             let Some(keepalive) = self.lease_loop.keepalives.pop_front() else { return };
             match self.renew(now, &keepalive) {
-                Some(reply) => fx.replies.push((keepalive.id, reply)),
+                Some(reply) => {
+                    if let Ok(Response::LeaseKeepAlive(LeaseKeepAliveResponse { ttl: 1.., id: lease, .. })) = reply {
+                        fx.trace.push(TraceEvent::LeaseRenewed { lease });
+                    }
+                    fx.replies.push((keepalive.id, reply));
+                }
                 None => self.lease_loop.keepalives.push_back(keepalive),
             }
         }

@@ -25,7 +25,7 @@
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
 //!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
 //! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
-//!   ([`hasher`]) hashes keys, to compare members by (lesson 12).
+//!   ([`hasher`]) hashes keys, and **the corruption check** ([`corruption`]) compares members by that (lesson 12).
 //!
 //! - **auth** ([`auth_loop`]) says who asks, and has passwords hashed beside the steps (lesson 05).
 //!
@@ -37,12 +37,14 @@ mod auto_compactor;
 mod committer;
 mod compactor;
 mod config;
+mod corruption;
 mod defragger;
 mod effects;
 mod hasher;
 mod installer;
 mod job;
 mod lease_loop;
+mod peers;
 mod quota;
 mod raft_loop;
 mod reads;
@@ -55,8 +57,10 @@ mod writes;
 
 pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, Peer};
+pub use corruption::PeerHash;
 pub use effects::{Effects, Input, StopReason, TraceEvent};
 pub use job::{Job, JobId, JobOutput, Work};
+pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
 
@@ -78,6 +82,7 @@ use auth_loop::AuthLoop;
 use auto_compactor::AutoCompactor;
 use committer::Committer;
 use compactor::Compactor;
+use corruption::Corruption;
 use defragger::Defragger;
 use hasher::Hasher;
 use installer::Installer;
@@ -106,6 +111,7 @@ pub struct Member {
     lease_loop: LeaseLoop,
     quota: Quota,
     hasher: Hasher,
+    corruption: Corruption,
     watch_loop: WatchLoop,
     auth_loop: AuthLoop,
     snapshotter: Snapshotter,
@@ -138,8 +144,9 @@ impl Member {
                 }
                 self.raft.step(message);
             }
-            Input::Request(id, request) => self.on_request(now, id, Credentials::None, request, fx),
+            Input::Request(id, request) => self.on_request_as(now, id, Credentials::None, request, fx),
             Input::RequestAs(id, who, request) => self.on_request_as(now, id, who, request, fx),
+            Input::Peer(from, message) => self.on_peer(now, from, message, fx),
             Input::Stream(stream, input) => self.on_stream_input(now, stream, input, fx),
             Input::JobDone(id, output) => self.on_job_done(now, id, output, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
@@ -172,6 +179,7 @@ impl Member {
         self.run_raft_loop(now, fx);
         self.run_watch_loop(now, fx);
         self.run_hasher(now, fx);
+        self.run_corruption_check(now, fx);
         self.expire_requests(now, fx);
         self.expire_alarm(now, fx);
         if fx.stop.is_some() {
@@ -197,6 +205,7 @@ impl Member {
             self.lease_wakes_at(),
             self.quota.wake_at(),
             self.hasher_wakes_at(),
+            self.corruption_wakes_at(),
             self.watch_wakes_at(),
             self.auth_loop.wake_at(),
         ];

@@ -61,6 +61,8 @@ enum Asked {
     Authenticate(RequestId, AuthenticateRequest),
     /// Whether this member still leads, before it ends these leases.
     Leadership(Vec<i64>),
+    /// The same, before it compares the others' keys with its own.
+    Check,
 }
 
 impl Read {
@@ -68,7 +70,7 @@ impl Read {
     fn fail(self, error: Error, fx: &mut Effects) {
         match self.asked {
             Asked::Range(id, ..) | Asked::Authenticate(id, _) => fx.replies.push((id, Err(error))),
-            Asked::Leadership(_) => {}
+            Asked::Leadership(_) | Asked::Check => {}
         }
     }
 }
@@ -136,6 +138,12 @@ impl Member {
         self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
     }
 
+    /// Asks the same for the corruption check.
+    pub(super) fn confirm_for_check(&mut self, now: Now) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Check, deadline });
+    }
+
     /// Lets the store catch up, so that the password is checked as it is now.
     pub(super) fn confirm_before_authenticating(&mut self, now: Now, id: RequestId, request: AuthenticateRequest) {
         let deadline = now.mono + self.config.request_timeout();
@@ -168,6 +176,7 @@ impl Member {
                 Asked::Range(id, who, request) => self.serve(now, id, &who, request, fx),
                 Asked::Authenticate(id, request) => self.check_password(id, request, read.deadline, fx),
                 Asked::Leadership(leases) => self.revoke_expired(&leases),
+                Asked::Check => self.check_is_confirmed(now),
             }
         }
     }

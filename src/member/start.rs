@@ -13,6 +13,7 @@ use super::auth_loop::AuthLoop;
 use super::auto_compactor::AutoCompactor;
 use super::committer::Committer;
 use super::compactor::Compactor;
+use super::corruption::Corruption;
 use super::defragger::Defragger;
 use super::hasher::Hasher;
 use super::installer::Installer;
@@ -110,7 +111,8 @@ impl Member {
         let mut next_op = 1;
         let wal_config = WalConfig { dir: wal_dir(), segment_bytes: config.wal_segment_bytes };
         let mut ops = OpSink::new(&mut fx.disk, &mut next_op);
-        let begun = if wal::exists(&**disk, &wal_config)? {
+        let has_data = wal::exists(&**disk, &wal_config)?;
+        let begun = if has_data {
             recover(&config, wal_config, disk, &mut fx.trace, &mut ops)?
         } else {
             let metadata = Metadata { node_id: config.id, cluster_id: config.cluster_id }.encode_to_vec();
@@ -131,6 +133,7 @@ impl Member {
             auto_compactor: AutoCompactor::new(now.mono),
             quota: Quota::default(),
             hasher: Hasher::default(),
+            corruption: Corruption::new(now.mono, config.corrupt_check, config.initial_corrupt_check && has_data),
             watch_loop: WatchLoop::new(&config, state.store.revision()),
             auth_loop: AuthLoop::new(&config),
             snapshotter: Snapshotter::new(snapshot),
@@ -151,6 +154,7 @@ impl Member {
         };
         // Every page is read and every record indexed before anything is served (lesson 13: 14 GB took 84 s).
         member.charge(fx, |costs| costs.kib * kib);
+        member.begin_initial_check(now);
         member.run(now, fx);
         Ok(member)
     }

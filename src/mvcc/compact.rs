@@ -6,7 +6,7 @@
 //!   last slice        bucket meta: finishedCompactRev = C       in the transaction of the last removals
 //! ```
 //!
-//! Of each key stays its newest revision up to C unless that is a tombstone, and everything after C. So a slice needs no
+//! Of each key stays its newest revision up to C unless that is an older tombstone, and everything after C. So a slice needs no
 //! set of what to keep: it walks the records up to C and asks the index about each one's key, which at the same time
 //! drops from the index what nobody can read any more. Every key with something to drop has a record to be walked over,
 //! so nothing ever has to go through the whole index at once.
@@ -15,9 +15,8 @@
 //! at the first record, and since the choice depends only on what is left of a key, it ends with the same records, and
 //! the same hash, as one that was never interrupted. Members remove at their own pace and agree when they are done.
 //!
-//! A tombstone at exactly C goes, as in etcd up to 3.5.15 (and in 3.4.23, whose files and hashes are the reference
-//! here). Later versions keep it until the next compaction, because a watch that starts at C may still ask for it
-//! (etcd #18089).
+//! A tombstone at exactly C stays until the next compaction, because a watch may start at C and has to hear of it. etcd
+//! up to 3.5.15 and 3.4.33 dropped it (#18089). Hashes leave it out, so that members of both kinds agree.
 //!
 //! Left out: pausing between slices and deciding when to compact, which are the member's.
 
@@ -99,6 +98,10 @@ impl Store {
     /// keep, in a transaction of its own. Says so when it was the last batch.
     pub fn compact_slice(&mut self) -> Result<Option<Compacted>, BackendError> {
         let Some(compaction) = self.compactions.front_mut() else { return Ok(None) };
+        // etcd #18089: a tombstone at the revision itself went, too. The versions that forgot the newest revision
+        // (#17780) could do so because of it.
+        let bugs = self.config.bugs;
+        let keep_tombstone = !bugs.on(Bug::CompactDropsTombstone) && !bugs.on(Bug::CompactLosesLatestRev);
         let batch = self.config.compaction_batch.max(1);
         let (index, from) = (&mut self.index, compaction.next.to_bytes());
         let (mut seen, mut doomed) = (0, Vec::new());
@@ -109,10 +112,10 @@ impl Store {
             }
             compaction.next = Revision { sub: at.sub + 1, ..at };
             let kv = record::known_value(key, Some(value.clone()))?;
-            if index.compact(&kv.key, compaction.revision) != Some(at) {
+            if index.compact(&kv.key, compaction.revision, keep_tombstone) != Some(at) {
                 compaction.hash.get_or_insert(SEED);
                 doomed.push(at.encode(tombstone));
-            } else if let Some(hash) = &mut compaction.hash {
+            } else if let Some(hash) = compaction.hash.as_mut().filter(|_| !tombstone) {
                 *hash = hash::append(*hash, key, value);
             }
             seen += 1;

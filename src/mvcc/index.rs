@@ -57,11 +57,12 @@ impl Index {
         revisions
     }
 
-    /// Drops what no read of `key` at or after main revision `at` can see, the key itself if nothing is left. Returns
-    /// the one revision up to `at` that stays.
-    pub(super) fn compact(&mut self, key: &[u8], at: i64) -> Option<Revision> {
+    /// Drops what nobody can ask for who reads `key` at main revision `at` or later, or watches it from there on; the key
+    /// itself if nothing is left. Returns the one revision up to `at` that stays; a tombstone at `at` does with
+    /// `keep_tombstone`.
+    pub(super) fn compact(&mut self, key: &[u8], at: i64, keep_tombstone: bool) -> Option<Revision> {
         let key_index = self.keys.get_mut(key)?;
-        let kept = key_index.compact(at);
+        let kept = key_index.compact(at, keep_tombstone);
         if key_index.is_empty() {
             self.keys.remove(key);
         }
@@ -170,9 +171,10 @@ mod tests {
         let mut index = index(&["a", "b"]);
         assert!(index.tombstone(b"a", Revision { main: 3, sub: 0 }));
         assert!(!index.tombstone(b"a", Revision { main: 4, sub: 0 }));
-        assert_eq!(index.compact(b"a", 2), Some(Revision { main: 1, sub: 0 }));
-        assert_eq!(index.compact(b"a", 3), None);
-        assert_eq!(index.compact(b"b", 3), Some(Revision { main: 2, sub: 0 }));
+        assert_eq!(index.compact(b"a", 2, true), Some(Revision { main: 1, sub: 0 }));
+        assert_eq!(index.compact(b"a", 3, true), Some(Revision { main: 3, sub: 0 }), "its tombstone");
+        assert_eq!(index.compact(b"a", 4, true), None);
+        assert_eq!(index.compact(b"b", 4, true), Some(Revision { main: 2, sub: 0 }));
         assert_eq!(index.keys.range(b"", None).count(), 1);
     }
 }

@@ -121,10 +121,17 @@ impl KeyIndex {
         }
     }
 
-    /// Drops what no read at or after main revision `at` can see. Returns the one revision up to `at` that stays: the
-    /// newest, unless it is a tombstone.
-    pub(super) fn compact(&mut self, at: i64) -> Option<Revision> {
+    /// Drops what nobody can ask for who reads at main revision `at` or later, or watches from there on. Returns the one
+    /// revision up to `at` that stays: the newest, unless it is a tombstone from before `at`.
+    ///
+    /// A tombstone at `at` itself is to be read by nobody, but a watch may start there and has to hear of it. Up to 3.5.15
+    /// etcd dropped it (#18089); without `keep_tombstone` this does, too.
+    pub(super) fn compact(&mut self, at: i64, keep_tombstone: bool) -> Option<Revision> {
         let over = self.ended.partition_point(|ended| ended.last().main <= at);
+        let begins = |n: usize| self.ended.get(n).unwrap_or(&self.live).revs().first().map(|first| first.main);
+        // The newest life that is over stays if it ended just now, and none has begun since.
+        let ended_now = |n: usize| self.ended[n].last().main == at && begins(n + 1).is_none_or(|begun| begun > at);
+        let over = if keep_tombstone && over > 0 && ended_now(over - 1) { over - 1 } else { over };
         if over > 0 {
             self.ended = self.ended.split_off(over);
         }
@@ -253,7 +260,7 @@ mod tests {
 
     fn compacted(revision: i64) -> KeyIndex {
         let mut key_index = history();
-        key_index.compact(revision);
+        key_index.compact(revision, true);
         key_index
     }
 
@@ -310,25 +317,43 @@ mod tests {
     fn compactions_leave_the_same_in_whatever_steps_they_come() {
         let mut continuous = history();
         for revision in 0..=17 {
-            let kept = continuous.compact(revision);
+            let kept = continuous.compact(revision, true);
             let mut once = history();
-            assert_eq!(kept, once.get(revision).map(|change| change.at), "the newest up to {revision} if it lives");
-            assert_eq!(kept, once.compact(revision));
+            let lives = once.get(revision).map(|change| change.at);
+            let ends = since(&once, revision).first().copied().filter(|first| first.main == revision);
+            assert_eq!(kept, lives.or(ends), "the newest up to {revision} if it lives, or ends there");
+            assert_eq!(kept, once.compact(revision, true));
             assert_eq!(continuous, once, "at {revision}");
             (revision..=17).for_each(|at| assert_eq!(once.get(at), history().get(at), "{revision}, {at}"));
-            assert_eq!(since(&once, revision + 1), since(&history(), revision + 1));
+            assert_eq!(since(&once, revision), since(&history(), revision));
             let first = since(&once, 0).first().copied();
             assert_eq!(first, kept.or_else(|| since(&history(), revision + 1).first().copied()), "nothing else stays");
-            assert_eq!(once.is_empty(), revision >= 16);
+            assert_eq!(once.is_empty(), revision > 16);
         }
     }
 
     #[test]
-    fn compacting_past_the_last_put_keeps_it() {
+    fn a_tombstone_at_the_revision_stays_until_the_next_compaction() {
         let mut key_index = compacted(16);
+        assert_eq!(since(&key_index, 0), [at(16, 0)]);
+        assert_eq!((key_index.get(16), key_index.is_empty()), (None, false));
+        assert_eq!(key_index.compact(17, true), None);
+        assert!(key_index.is_empty());
+        let mut dropped = history();
+        assert_eq!(dropped.compact(16, false), None, "as etcd did up to 3.5.15");
+        assert!(dropped.is_empty());
+        // One transaction may delete a key and make it again: what counts is what it left.
+        let mut again = history();
+        again.put(at(16, 1));
+        assert_eq!(again.compact(16, true), Some(at(16, 1)));
+    }
+
+    #[test]
+    fn compacting_past_the_last_put_keeps_it() {
+        let mut key_index = compacted(17);
         assert_eq!(key_index.put(at(20, 0)), Change { at: at(20, 0), create_revision: 20, version: 1 });
         assert_eq!(key_index.put(at(21, 3)), Change { at: at(21, 3), create_revision: 20, version: 2 });
-        assert_eq!(key_index.compact(100), Some(at(21, 3)));
+        assert_eq!(key_index.compact(100, true), Some(at(21, 3)));
         assert_eq!(key_index.get(100).map(|change| change.version), Some(2));
     }
 
@@ -341,7 +366,7 @@ mod tests {
         key_index.put(at(17, 0));
         key_index.put(at(18, 0));
         assert_eq!(since(&key_index, 16), [at(16, 0), at(17, 0), at(18, 0)]);
-        assert_eq!(key_index.compact(17), Some(at(17, 0)));
+        assert_eq!(key_index.compact(17, true), Some(at(17, 0)));
         assert_eq!(since(&key_index, 0), [at(17, 0), at(18, 0)]);
     }
 

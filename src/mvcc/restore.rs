@@ -52,6 +52,8 @@ impl Restoring {
         let Restoring { store, from, last, done } = self;
         let chunk = store.config.restore_chunk.max(1);
         let clobbers = store.config.bugs.on(Bug::ChunkRestoreClobbers);
+        // etcd #19179: a tombstone that nothing stands before is passed over. That hid what the clobbering broke.
+        let skips = clobbers || store.config.bugs.on(Bug::LoneTombstoneLost);
         // etcd #8127: a chunk does not know the generations that the chunks before it began. It replaces them, and what
         // ended one of them is passed over.
         let mut fresh = Index::default();
@@ -59,7 +61,7 @@ impl Restoring {
         let (mut seen, mut result) = (0, Ok(()));
         let start = std::mem::take(from);
         store.engine.range(Bucket::Key, &start, None, &mut |key, value| {
-            result = restore(index, last, key, value, clobbers, see);
+            result = restore(index, last, key, value, skips, see);
             seen += 1;
             if seen == chunk {
                 // The least key after this one.
@@ -110,7 +112,7 @@ fn restore(
     last: &mut Revision,
     key: &[u8],
     value: &[u8],
-    clobbers: bool,
+    skips: bool,
     see: &mut dyn FnMut(&KeyValueRef<'_>, bool),
 ) -> Result<(), RestoreError> {
     let broken = |expected| RestoreError::Record { key: hex(key), expected };
@@ -125,7 +127,7 @@ fn restore(
     let kv = KeyValueRef::decode(value).ok_or_else(|| broken("an mvccpb.KeyValue"))?;
     see(&kv, tombstone);
     if tombstone {
-        if clobbers && !index.contains(kv.key) {
+        if skips && !index.contains(kv.key) {
             return Ok(());
         }
         return index.restore(kv.key).restore_tombstone(at).map_err(broken);

@@ -45,6 +45,7 @@
 //!
 //! # Reading order
 //! `message` and `ready` (the vocabulary), `quorum` (arithmetic), `log`, `progress` (a leader's view of one member),
+//! `confchange` (from one configuration to the next),
 //! `peers` (all members), `node` (the struct, tick and Ready), `step` (rules on terms), `election`, `replicate`,
 //! `follow`, `read`, `transfer`.
 //!
@@ -52,13 +53,13 @@
 //! A few branches ask [`Config::bugs`]; each says which issue or textbook it comes from. They are found by `bugs.on`.
 //!
 //! # Left out
-//! - The meaning of configuration changes: an applied change comes back as a whole [`ConfState`]. What is here is the
-//!   seam ([`Raft::apply_conf_change`]), joint quorums, the rule of one pending change, and leaving a joint
-//!   configuration by itself.
+//! - The bytes of configuration changes: the owner reads an applied one, makes it with [`ConfState::simple`] or
+//!   [`ConfState::enter_joint`], and hands the result back ([`Raft::apply_conf_change`]).
 //! - Storage: the log since the last compaction is in memory, as in etcd; the owner's WAL is read only at boot.
 //! - etcd's asynchronous storage writes (3.6), `StepDownOnRemoval`, disabling of proposal forwarding, priorities,
 //!   witnesses, and quiescence.
 
+mod confchange;
 mod config;
 mod election;
 mod follow;
@@ -74,6 +75,7 @@ mod replicate;
 mod step;
 mod transfer;
 
+pub use confchange::{ConfChange, ConfChangeError};
 pub use config::{Config, ProposeError, RecoverError, Recovered};
 pub use log::{ENTRY_OVERHEAD, Log, entry_bytes};
 pub use message::*;

@@ -1,6 +1,7 @@
 //! A member on a perfect disk: it bootstraps, serves, comes back; and it refuses to start on what breaks its promises.
 
 mod auth;
+mod corruption;
 mod leases;
 mod quota;
 mod watches;

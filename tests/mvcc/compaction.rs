@@ -3,6 +3,7 @@
 use super::*;
 #[cfg(feature = "bugs")]
 use seedbed::bug::Bug;
+#[cfg(feature = "bugs")]
 use seedbed::bug::BugSet;
 use seedbed::mvcc::{MvccError, Revision};
 use seedbed::pb::etcdserverpb::{RequestOp, TxnRequest, request_op};
@@ -59,12 +60,42 @@ fn the_marks_say_what_is_promised_and_what_is_done() {
 }
 
 #[test]
-fn a_tombstone_at_the_revision_itself_goes() {
+fn a_tombstone_at_the_revision_itself_stays_until_the_next_compaction() {
     let mut store = history(small());
     compact(&mut store, 7);
+    let finished = drain(&mut store);
+    assert_eq!(mains(&store), [7, 8], "a watch may start there");
+    assert_eq!(finished[0].hash, store.hash_kv(7).unwrap().hash, "hashes leave it out");
+    assert!(live(&store, 7).is_empty());
+    let mut store = reopened(&mut store, small());
+    assert_eq!(mains(&store), [7, 8]);
+    compact(&mut store, 8);
     drain(&mut store);
     assert_eq!(mains(&store), [8]);
-    assert!(live(&store, 7).is_empty());
+}
+
+/// Deletes `a` at revision 3 and compacts there, with a power cut once the put before it is removed.
+#[cfg(feature = "bugs")]
+fn delete_at_the_revision(bugs: BugSet) -> Store {
+    let config = StoreConfig { bugs, ..small() };
+    let mut store = store(config);
+    put(&mut store, "a", "1");
+    delete(&mut store, "a");
+    put(&mut store, "b", "1");
+    compact(&mut store, 3);
+    store.compact_slice().unwrap();
+    let mut store = reopened(&mut store, config);
+    drain(&mut store);
+    store
+}
+
+#[cfg(feature = "bugs")]
+#[test]
+fn compact_drops_tombstone_and_lone_tombstone_lost() {
+    assert_eq!(mains(&delete_at_the_revision(BugSet::NONE)), [3, 4]);
+    for bug in [Bug::CompactDropsTombstone, Bug::LoneTombstoneLost] {
+        assert_eq!(mains(&delete_at_the_revision(BugSet::NONE.with(bug))), [4], "{bug:?}");
+    }
 }
 
 #[test]
@@ -126,6 +157,7 @@ fn an_interruption_at_any_slice_leaves_the_same_records_and_hash() {
 }
 
 /// A store that lost power when the newest records, tombstones, were removed, and the mark that says so was not set.
+#[cfg(feature = "bugs")]
 fn tombstones_gone(bugs: BugSet) -> Store {
     let config = StoreConfig { bugs, ..small() };
     let mut store = store(config);
@@ -138,9 +170,10 @@ fn tombstones_gone(bugs: BugSet) -> Store {
     reopened(&mut store, config)
 }
 
+#[cfg(feature = "bugs")]
 #[test]
 fn the_revision_never_turns_back() {
-    let mut store = tombstones_gone(BugSet::NONE);
+    let mut store = tombstones_gone(BugSet::NONE.with(Bug::CompactDropsTombstone));
     assert_eq!(store.revision(), 3);
     put(&mut store, "b", "1");
     assert_eq!(live(&store, 0)[0].mod_revision, 4);

@@ -143,7 +143,12 @@ proptest! {
         scheduled in prop::option::of(-1..10i64),
         bugs in any::<bool>(),
     ) {
-        let all = [Bug::CompactLosesLatestRev, Bug::ChunkRestoreClobbers, Bug::InterruptedCompactHash];
+        let all = [
+            Bug::CompactLosesLatestRev,
+            Bug::ChunkRestoreClobbers,
+            Bug::InterruptedCompactHash,
+            Bug::LoneTombstoneLost,
+        ];
         let bugs = if bugs { all.into_iter().fold(BugSet::NONE, BugSet::with) } else { BugSet::NONE };
         let config = StoreConfig { bugs, ..small() };
         let marks: Vec<_> = scheduled.map(|main| ("scheduledCompactRev", at(main, 0).encode(false))).into_iter().collect();

@@ -2,6 +2,7 @@
 
 mod bugs;
 mod chaos;
+mod confchange_table;
 mod election;
 mod flow;
 mod harness;

@@ -8,13 +8,17 @@
 //! **How.** Entries are kept as their bytes, shared with the members' logs, and decoded one at a time: a run of a million
 //! entries is replayed without ever holding a million requests.
 //!
-//! Left out: what changes no key and no lease as far as the model tells (members, alarms, users, checkpoints). Such
-//! entries are replayed as ones that do nothing.
+//! An alarm that is raised keeps entries out, from its own entry on until it is taken back; what is kept out does nothing.
+//!
+//! Left out: what changes no key and no lease as far as the model tells (members, users, checkpoints). Such entries are
+//! replayed as ones that do nothing.
 
 use super::model::{Answer, Event, Request, State};
-use seedbed::pb::etcdserverpb::InternalRaftRequest;
+use seedbed::pb::etcdserverpb::request_op::Request as Op;
+use seedbed::pb::etcdserverpb::{AlarmAction, AlarmRequest, AlarmType, InternalRaftRequest, TxnRequest};
 use seedbed::raft::{Entry, EntryKind};
 use seedbed::time::Nanos;
+use std::collections::BTreeSet;
 
 /// An entry that was applied by at least one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,17 +66,41 @@ pub struct Replayed<'l> {
 pub struct Replay<'l> {
     entries: std::slice::Iter<'l, Committed>,
     state: State,
+    /// The alarms that are raised: kind and member.
+    alarms: BTreeSet<(i32, u64)>,
 }
 
 impl<'l> Replay<'l> {
     /// At the beginning, with an empty store. A `state` that remembers can be asked about old revisions.
     pub fn new(log: &'l [Committed], state: State) -> Replay<'l> {
-        Replay { entries: log.iter(), state }
+        Replay { entries: log.iter(), state, alarms: BTreeSet::new() }
+    }
+
+    /// Whether an alarm keeps a request out: CORRUPT whatever changes something, NOSPACE what needs room.
+    fn keeps_out(&self, asked: &Request) -> bool {
+        let on = |kind: AlarmType| self.alarms.iter().any(|(raised, _)| *raised == i32::from(kind));
+        // Puts of nested transactions are not counted, in etcd.
+        let has_put = |txn: &TxnRequest| {
+            let ops = txn.success.iter().chain(&txn.failure);
+            ops.into_iter().any(|op| matches!(op.request, Some(Op::RequestPut(_))))
+        };
+        let grows = match asked {
+            Request::Put(_) | Request::LeaseGrant { .. } => true,
+            Request::Txn(txn) => has_put(txn),
+            _ => false,
+        };
+        (on(AlarmType::Corrupt) && !asked.is_read()) || (on(AlarmType::Nospace) && grows)
     }
 
     /// The model's state after the entries that were taken so far.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Asks the model, as it now is, what changes nothing.
+    pub fn ask(&mut self, request: &Request) -> Answer {
+        assert!(request.is_read(), "invariant: what changes something is in the log");
+        self.state.execute(request).0
     }
 }
 
@@ -82,7 +110,15 @@ impl<'l> Iterator for Replay<'l> {
     fn next(&mut self) -> Option<Replayed<'l>> {
         let committed = self.entries.next()?;
         let request = committed.request();
-        let (answer, events) = match of_entry(&request) {
+        if let Some(AlarmRequest { action, member_id, alarm }) = request.alarm {
+            match AlarmAction::try_from(action) {
+                Ok(AlarmAction::Activate) => drop(self.alarms.insert((alarm, member_id))),
+                Ok(AlarmAction::Deactivate) => drop(self.alarms.remove(&(alarm, member_id))),
+                _ => {}
+            }
+        }
+        let asked = of_entry(&request).filter(|asked| !self.keeps_out(asked));
+        let (answer, events) = match asked {
             Some(asked) => {
                 let (answer, events) = self.state.execute(&asked);
                 (Some(answer), events)
@@ -136,6 +172,36 @@ mod tests {
             (Some(api::Request::DeleteRange(delete)), 4),
         ];
         (1..).zip(requests).map(|(index, (request, revision))| committed(index, request, revision)).collect()
+    }
+
+    fn alarm(action: AlarmAction, alarm: AlarmType) -> api::Request {
+        api::Request::Alarm(AlarmRequest { action: action.into(), member_id: 3, alarm: alarm.into() })
+    }
+
+    #[test]
+    fn what_an_alarm_keeps_out_does_nothing() {
+        let delete = || {
+            let key = Bytes::from_static(b"a");
+            api::Request::DeleteRange(DeleteRangeRequest { key, ..Default::default() })
+        };
+        let requests = [
+            (put("a", 0), 2),
+            (alarm(AlarmAction::Activate, AlarmType::Nospace), 2),
+            (put("b", 0), 2),
+            (delete(), 3),
+            (alarm(AlarmAction::Activate, AlarmType::Corrupt), 3),
+            (alarm(AlarmAction::Deactivate, AlarmType::Nospace), 3),
+            (put("a", 0), 3),
+            (alarm(AlarmAction::Deactivate, AlarmType::Corrupt), 3),
+            (put("a", 0), 4),
+            (alarm(AlarmAction::Activate, AlarmType::Corrupt), 4),
+            (delete(), 4),
+        ];
+        let log: Log = (1..).zip(requests).map(|(index, (asked, at))| committed(index, Some(asked), at)).collect();
+        let mut replay = Replay::new(&log, State::remembering());
+        while let Some(next) = replay.next() {
+            assert_eq!(replay.state().revision(), next.committed.revision, "index {}", next.committed.entry.index);
+        }
     }
 
     #[test]

@@ -26,22 +26,25 @@
 //! - [`lease`] and [`lock`]: not too early, not never; one holder, and no write of a former one.
 //! - [`auth`]: who was let do what, at any member, is what the committed log says.
 //!
-//! They are functions over records. The world's clients do not record watches, leases and locks yet.
-//!
-//! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it.
+//! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it, [`by_log`] judges
+//! requests of any kind ([`asked`]) by it, [`mod@watch`] what clients heard on their watches, and [`lessor`] the lives of
+//! leases while the world runs. Locks are judged by records that no client writes yet.
 //!
 //! **Left out.** Explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).
 //!
 //! Reading order: `history`, `store`, `order`, `witness`, `linearizable`, `wgl`, `store_search`, `serializable`, `foreign`; then
-//! `model`, `watch`, `lease`, `lock`.
+//! `model`, `log`, `asked`, `by_log`, `watch`, `lease`, `lessor`, `lock`.
 
+pub mod asked;
 pub mod auth;
 pub mod backend;
+pub mod by_log;
 pub mod compaction;
 pub mod foreign;
 pub mod history;
 pub mod lease;
+pub mod lessor;
 pub mod linearizable;
 pub mod lock;
 pub mod log;
@@ -51,6 +54,7 @@ pub mod replay;
 pub mod serializable;
 pub mod state;
 pub mod store_search;
+pub mod transfer;
 pub mod violation;
 pub mod watch;
 pub mod wgl;

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use seedbed::api::{Request, RequestId, Response};
 use seedbed::backend::bolt::{PageUse, View};
 use seedbed::backend::{BackendError, EngineConfig};
+use seedbed::bug::BugSet;
 use seedbed::disk::Shared;
 use seedbed::lease;
 use seedbed::member::{Config, Input};
@@ -216,7 +217,10 @@ impl Patient<'_> {
         }
         let mut checker = BackendChecker::new(lease::Config::default());
         entries.iter().for_each(|entry| checker.remember(entry));
-        let difference = checker.compare(0, store).err().map_or_else(|| "their hashes differ".to_owned(), |it| it.text);
+        let difference = checker
+            .compare(0, BugSet::NONE, store)
+            .err()
+            .map_or_else(|| "their hashes differ".to_owned(), |it| it.text);
         let text = format!("at entry {applied} the buckets are not what the log makes of an empty store: {difference}");
         Err(wrong(text, 0, false))
     }

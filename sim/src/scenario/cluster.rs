@@ -52,10 +52,18 @@ pub struct Cluster {
     pub max_request_bytes: u64,
     /// How large a database may become, in bytes, before writes are refused (etcd: 2 GB).
     pub quota: u64,
+    /// How often a leader compares the members' keys, in nanoseconds; `None`: never (etcd's default).
+    pub corrupt_check: Option<u64>,
+    /// Whether a member that starts again compares its keys with the others' before it serves clients.
+    pub initial_corrupt_check: bool,
     /// What is forgotten without being asked for; `None`: nothing.
     pub auto_compaction: Option<AutoCompaction>,
     /// Append messages that may be under way to one follower (etcd: 512).
     pub max_inflight: u32,
+    /// How often the leader has what is left of long leases written down, in nanoseconds; `None`: never (etcd's default).
+    pub lease_checkpoint: Option<u64>,
+    /// How often watches that want it hear of their progress, in nanoseconds (etcd: 10 min).
+    pub watch_progress_interval: u64,
     /// Whether users and roles are set up at the start, and auth turned on.
     pub auth: bool,
     /// What tokens the members give out.
@@ -87,8 +95,12 @@ impl Default for Cluster {
             backend_cache: 8 << 20,
             max_request_bytes: 3 << 19,
             quota: 2 << 30,
+            corrupt_check: None,
+            initial_corrupt_check: false,
             auto_compaction: None,
             max_inflight: 512,
+            lease_checkpoint: None,
+            watch_progress_interval: 600 * SECOND,
             auth: false,
             tokens: Tokens::default(),
             bugs: Vec::new(),

@@ -69,6 +69,7 @@ mod tests;
 mod trigger;
 mod units;
 pub(crate) mod vocabulary;
+mod watching;
 mod workload;
 
 pub use action::Action;
@@ -83,7 +84,8 @@ pub use report::{PlotKind, ReportSettings};
 pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
-pub use workload::{Endpoints, Mix, User, Workload, WorkloadKind};
+pub use watching::{AfterList, OnCompacted, WatchStart, Watching};
+pub use workload::{Endpoints, Guard, Mix, User, Workload, WorkloadKind};
 
 pub(crate) use vocabulary::vocabulary;
 

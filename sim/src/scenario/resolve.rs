@@ -6,13 +6,15 @@ use super::{
     ReportSettings, Scenario, Trigger, Workload, WorkloadKind,
     at::At,
     error::Problem,
+    expect::ExpectShape,
     names::BugText,
     plan::{self, Entry, Surroundings, exists},
     shape::{
-        CheckShape, ClockShape, ClusterShape, CostShape, DiskShape, ExpectShape, FaultShape, FileShape, MixShape,
-        NetworkShape, ReportShape, WorkloadShape,
+        CheckShape, ClockShape, ClusterShape, CostShape, DiskShape, FaultShape, FileShape, MixShape, NetworkShape,
+        ReportShape, WorkloadShape,
     },
     units::{Ends, Size, Time, in_seconds},
+    watching,
 };
 use seedbed::member::AutoCompaction;
 use toml::de::{DeTable, DeValue};
@@ -87,8 +89,15 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         backend_cache: size_at_least(&shape.backend_cache, 64 << 10, defaults.backend_cache)?,
         max_request_bytes: size_at_least(&shape.max_request_bytes, 1, defaults.max_request_bytes)?,
         quota: size_at_least(&shape.quota, 1, defaults.quota)?,
+        corrupt_check: shape.corrupt_check.as_ref().map(|_| positive_time(&shape.corrupt_check, 1)).transpose()?,
+        initial_corrupt_check: shape.initial_corrupt_check.as_ref().is_some_and(|on| *on.get()),
         auto_compaction: auto_compaction(shape)?,
+        lease_checkpoint: match &shape.lease_checkpoint {
+            None => defaults.lease_checkpoint,
+            some => Some(positive_time(some, 1)?),
+        },
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
+        watch_progress_interval: positive_time(&shape.watch_progress_interval, defaults.watch_progress_interval)?,
         auth: shape.auth.as_ref().map_or(defaults.auth, |on| *on.get()),
         tokens: shape.tokens.as_ref().map_or(defaults.tokens, |tokens| *tokens.get()),
         bugs: Vec::new(),
@@ -148,10 +157,14 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         value_bytes: shape.value_bytes.as_ref().map_or(Ok(defaults.value_bytes), value_bytes)?,
         mix: shape.mix.as_ref().map_or(Ok(defaults.mix), mix)?,
         timeout: positive_time(&shape.timeout, defaults.timeout)?,
+        ttl: positive_time(&shape.ttl, defaults.ttl)?,
+        keep_alive: shape.keep_alive.as_ref().map_or(defaults.keep_alive, |keep_alive| *keep_alive.get()),
+        guard: shape.guard.as_ref().map_or(defaults.guard, |guard| *guard.get()),
         endpoints,
         user: shape.user.as_ref().map_or(defaults.user, |user| *user.get()),
         start,
         stop: shape.stop.as_ref().map(|stop| stop.get().0),
+        watching: shape.watch.as_ref().map_or(Ok(defaults.watching), watching::resolve)?,
     })
 }
 
@@ -309,7 +322,9 @@ fn check(shape: &CheckShape) -> Check {
         member_stopped: on(&shape.member_stopped, defaults.member_stopped),
         auth: on(&shape.auth, defaults.auth),
         raft: on(&shape.raft, defaults.raft),
+        lease: on(&shape.lease, defaults.lease),
         liveness: on(&shape.liveness, defaults.liveness),
+        watch: on(&shape.watch, defaults.watch),
         budget_steps: shape.budget_steps.as_ref().map_or(defaults.budget_steps, |steps| steps.get().to()),
         budget_mib: shape.budget_mib.as_ref().map_or(defaults.budget_mib, |mib| mib.get().to()),
     }
@@ -347,8 +362,20 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::SnapshotMaxMs => &shape.snapshot_max_ms,
             Observation::StartMaxMs => &shape.start_max_ms,
             Observation::OperationsFailed => &shape.operations_failed,
+            Observation::LeasesGranted => &shape.leases_granted,
+            Observation::LeasesExpired => &shape.leases_expired,
+            Observation::LeasesLeft => &shape.leases_left,
             Observation::AlarmsRaised => &shape.alarms_raised,
             Observation::AlarmsEnd => &shape.alarms_end,
+            Observation::WatchEvents => &shape.watch_events,
+            Observation::WatchMissed => &shape.watch_missed,
+            Observation::WatchDuplicates => &shape.watch_duplicates,
+            Observation::WatchLagS => &shape.watch_lag_s,
+            Observation::WatchBroken => &shape.watch_broken,
+            Observation::WatchCompacted => &shape.watch_compacted,
+            Observation::MirrorWrong => &shape.mirror_wrong,
+            Observation::RingTold => &shape.ring_told,
+            Observation::RingLost => &shape.ring_lost,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))
     });

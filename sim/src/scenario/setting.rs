@@ -150,8 +150,12 @@ pub struct Check {
     pub auth: bool,
     /// Raft's invariants hold after every step.
     pub raft: bool,
+    /// No lease ends before its time is over, by the clock of the leader that counts, and each in the end.
+    pub lease: bool,
     /// After healing there is a leader, and a write through every member.
     pub liveness: bool,
+    /// Watches hear what happened: all of it, once, in order.
+    pub watch: bool,
     /// Steps that a search may take before it gives up undecided.
     pub budget_steps: u64,
     /// Memory that a search may take before it gives up undecided, in MiB.
@@ -171,7 +175,9 @@ impl Default for Check {
             member_stopped: true,
             auth: true,
             raft: true,
+            lease: true,
             liveness: true,
+            watch: true,
             budget_steps: 20_000_000,
             budget_mib: 512,
         }

@@ -4,13 +4,15 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    Comparison, DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, InFlight, MessageKind, Observation,
-    PlotKind, Profile, Revision, Target, Tokens, Tolerance, Unsynced, User, WorkloadKind,
+    DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, Guard, InFlight, MessageKind, Observation, PlotKind,
+    Profile, Revision, Target, Tokens, Tolerance, Unsynced, User, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
+    expect::ExpectShape,
     fault::{Event, OperationKind},
-    names::{BugText, CauseText, CheckText, Member},
+    names::{BugText, Member},
     units::{Count, Ends, SignedTime, Size, Time},
+    watching::WatchShape,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, de::IgnoredAny};
@@ -103,12 +105,20 @@ pub(super) struct ClusterShape {
     pub(super) max_request_bytes: Key<Size>,
     /// How large a database may become before writes are refused (default 2 GiB).
     pub(super) quota: Key<Size>,
+    /// How often a leader compares the members' keys, and raises an alarm if they differ (default: never).
+    pub(super) corrupt_check: Key<Time>,
+    /// Whether a member that starts again compares its keys with the others' before it serves clients (default false).
+    pub(super) initial_corrupt_check: Key<bool>,
     /// The leader compacts by itself what is older than this (default: never).
     pub(super) auto_compaction_period: Key<Time>,
     /// The leader compacts by itself, every five minutes, all but so many revisions (default: never).
     pub(super) auto_compaction_revisions: Key<Number>,
     /// Append messages that may be under way to one follower (default 512).
     pub(super) max_inflight: Key<Whole<1, 1_000_000>>,
+    /// How often the leader has what is left of long leases written down (default: never).
+    pub(super) lease_checkpoint: Key<Time>,
+    /// How often watches that want it hear of their progress (default 10 min).
+    pub(super) watch_progress_interval: Key<Time>,
     /// Whether users and roles are set up at the start, and auth turned on (default false): `root`, and `u1` to `u3`,
     /// who may read and write the keys of the workloads.
     pub(super) auth: Key<bool>,
@@ -135,6 +145,12 @@ pub(super) struct WorkloadShape {
     pub(super) mix: Key<MixShape>,
     /// When a client gives a request up (default 5 s).
     pub(super) timeout: Key<Time>,
+    /// How long the leases that they ask for live (workload leases; default 5 s).
+    pub(super) ttl: Key<Time>,
+    /// Whether they keep their leases alive for a while (workload leases; default true).
+    pub(super) keep_alive: Key<bool>,
+    /// What their transactions compare (workload transfer; default mod-revisions).
+    pub(super) guard: Key<Guard>,
     /// Which members they talk to (default all).
     pub(super) endpoints: Key<Endpoints>,
     /// As whom they ask, where the cluster has auth (default root).
@@ -143,6 +159,8 @@ pub(super) struct WorkloadShape {
     pub(super) start: Key<Time>,
     /// When they stop (default: at the end).
     pub(super) stop: Key<Time>,
+    /// How they watch (watch-all, list-watch, v2-ring).
+    pub(super) watch: Option<WatchShape>,
 }
 
 /// Weights of the requests; those that are not named are left out.
@@ -378,82 +396,16 @@ pub(super) struct CheckShape {
     pub(super) auth: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
+    /// No lease ends before its time is over, and each in the end.
+    pub(super) lease: Key<bool>,
     /// After healing there is a leader, and a write through every member.
     pub(super) liveness: Key<bool>,
+    /// Watches hear what happened: all of it, once, in order.
+    pub(super) watch: Key<bool>,
     /// Steps that a search may take before it gives up undecided (default 20000000).
     pub(super) budget_steps: Key<Whole<1, 1_000_000_000_000>>,
     /// Memory that a search may take before it gives up undecided, in MiB (default 512).
     pub(super) budget_mib: Key<Whole<1, 1_048_576>>,
-}
-
-/// What must be seen. A figure is compared: `leader_changes = ">= 1"`.
-#[derive(Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a table")]
-pub(super) struct ExpectShape {
-    /// A fault or a mechanism that must lie on the causal chain of the first leader change.
-    pub(super) cause: Key<CauseText>,
-    /// The one check that must fail.
-    pub(super) violation: Key<CheckText>,
-    /// How often the leader changed after the first one.
-    pub(super) leader_changes: Key<Comparison>,
-    /// The longest time without a leader after the first, in seconds.
-    pub(super) leaderless_s: Key<Comparison>,
-    /// The whole time without a leader after the first, in seconds.
-    pub(super) leaderless_total_s: Key<Comparison>,
-    /// The highest term at the end.
-    pub(super) final_term: Key<Comparison>,
-    /// How often a member campaigned.
-    pub(super) campaigns: Key<Comparison>,
-    /// Requests that succeeded.
-    pub(super) ok: Key<Comparison>,
-    /// Requests whose outcome their client never learned.
-    pub(super) unknown: Key<Comparison>,
-    /// Requests that failed for certain.
-    pub(super) failed: Key<Comparison>,
-    /// Crashes of members.
-    pub(super) crashes: Key<Comparison>,
-    /// Snapshots sent from member to member.
-    pub(super) snapshots_sent: Key<Comparison>,
-    /// The longest time that a successful request took, in seconds.
-    pub(super) slowest_s: Key<Comparison>,
-    /// Events of the world.
-    pub(super) events: Key<Comparison>,
-    /// The largest database file at the end, in MiB.
-    pub(super) db_size_mib: Key<Comparison>,
-    /// The largest that a database file ever was, in MiB.
-    pub(super) db_size_max_mib: Key<Comparison>,
-    /// What is in use of the largest database at the end, in MiB.
-    pub(super) db_in_use_mib: Key<Comparison>,
-    /// Free pages of the largest database at the end, those included that wait for a reader.
-    pub(super) db_free_pages: Key<Comparison>,
-    /// The most pages that waited for a reader, or for the older meta page.
-    pub(super) db_pending_pages_max: Key<Comparison>,
-    /// The most free pages, or runs of them, that one member looked at since it opened its file.
-    pub(super) freelist_work: Key<Comparison>,
-    /// Batches that became durable.
-    pub(super) commits: Key<Comparison>,
-    /// The median of what such a commit took, in milliseconds.
-    pub(super) commit_ms: Key<Comparison>,
-    /// The longest of them, in milliseconds.
-    pub(super) commit_max_ms: Key<Comparison>,
-    /// Compactions that removed their last record, by member.
-    pub(super) compactions: Key<Comparison>,
-    /// Databases that were copied into a dense file.
-    pub(super) defrags: Key<Comparison>,
-    /// The longest of these copies, in milliseconds.
-    pub(super) defrag_max_ms: Key<Comparison>,
-    /// Snapshots that replaced a member's store.
-    pub(super) snapshots_installed: Key<Comparison>,
-    /// The longest time from sending a snapshot to its store being in use, in milliseconds.
-    pub(super) snapshot_max_ms: Key<Comparison>,
-    /// The longest time of CPU that a restarted member needed to load its store, in milliseconds.
-    pub(super) start_max_ms: Key<Comparison>,
-    /// What operators asked for and were refused.
-    pub(super) operations_failed: Key<Comparison>,
-    /// How often an alarm was raised.
-    pub(super) alarms_raised: Key<Comparison>,
-    /// Alarms that are raised at the end.
-    pub(super) alarms_end: Key<Comparison>,
 }
 
 /// What is shown of a run beside its story.

@@ -1,6 +1,6 @@
 //! `[[workload]]`: what the clients do.
 
-use super::{Range32, units::SECOND, vocabulary};
+use super::{Range32, Watching, units::SECOND, vocabulary};
 
 /// A group of clients that do the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct Workload {
     pub mix: Mix,
     /// When a client gives a request up, in nanoseconds. The outcome is then unknown: it may still commit.
     pub timeout: u64,
+    /// How long the leases that they ask for live, in nanoseconds (workload `leases`); whole seconds count.
+    pub ttl: u64,
+    /// Whether they keep their leases alive for a while (workload `leases`).
+    pub keep_alive: bool,
+    /// What their transactions compare (workload `transfer`).
+    pub guard: Guard,
     /// Which members they talk to.
     pub endpoints: Endpoints,
     /// As whom they ask, where the cluster has auth.
@@ -27,6 +33,8 @@ pub struct Workload {
     pub start: u64,
     /// When they stop; `None`: at the end of the run.
     pub stop: Option<u64>,
+    /// How those of them watch that do.
+    pub watching: Watching,
 }
 
 impl Default for Workload {
@@ -39,10 +47,14 @@ impl Default for Workload {
             value_bytes: Range32::new(8, 64),
             mix: Mix::default(),
             timeout: 5 * SECOND,
+            ttl: 5 * SECOND,
+            keep_alive: true,
+            guard: Guard::ModRevisions,
             endpoints: Endpoints::All,
             user: User::Root,
             start: 0,
             stop: None,
+            watching: Watching::default(),
         }
     }
 }
@@ -56,8 +68,28 @@ vocabulary! {
         Fill = "fill",
         /// Every key once, in order: the clients together delete `keys` keys, then stop.
         Erase = "erase",
+        /// Leases with keys on them: granted, kept alive, revoked or left to their end.
+        Leases = "leases",
+        /// Money between three accounts, in transactions.
+        Transfer = "transfer",
+        /// Watches of all kinds on the keys of workload `kv`, that come and go.
+        WatchAll = "watch-all",
+        /// Copies of the keys of workload `kv`: read once, and kept up to date by a watch.
+        ListWatch = "list-watch",
+        /// How etcd v2 served watches, modelled on the client's side: the last 1,000 changes, and one long poll for each.
+        V2Ring = "v2-ring",
         /// Administrators: permissions, roles and users come and go while others work (needs `cluster.auth`).
         Auth = "auth",
+    }
+}
+
+vocabulary! {
+    /// What a transfer's transaction compares.
+    pub enum Guard("guard") {
+        /// The last changes of both accounts.
+        ModRevisions = "mod-revisions",
+        /// The payer's balance, and nothing else.
+        Value = "value",
     }
 }
 
@@ -72,6 +104,13 @@ vocabulary! {
         U2 = "u2",
         /// It has the role `r3`.
         U3 = "u3",
+    }
+}
+
+impl WorkloadKind {
+    /// Whether its clients ask for other things than the history of keys has.
+    pub fn asks_anything(self) -> bool {
+        matches!(self, WorkloadKind::Leases | WorkloadKind::Transfer)
     }
 }
 

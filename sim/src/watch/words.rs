@@ -67,6 +67,10 @@ impl Names {
                 let kind = format!("{alarm:?}").to_uppercase();
                 (Level::INFO, format!("has applied that alarm {kind} of {} is {done}", self.of(*member)))
             }
+            TraceEvent::LeasesPromoted { term } => {
+                (Level::INFO, format!("counts leases down from now on, as the leader of term {term}"))
+            }
+            TraceEvent::LeaseRenewed { lease } => (Level::DEBUG, format!("renews lease {lease:x}")),
             TraceEvent::WalRepaired { bytes } => {
                 (Level::INFO, format!("cuts {} off the torn end of its WAL", counted(*bytes, "byte", "bytes")))
             }

@@ -51,7 +51,7 @@ pub(super) async fn set_up(mut client: Client) {
     }
     requests.push(AuthRequest::Enable(AuthEnableRequest {}));
     for request in requests {
-        let _ = client.ask(Request::Auth(request)).await;
+        let _ = client.insist(Request::Auth(request)).await;
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn churn(mut client: Client, workload: Workload, mut random: St
         client.handle().sleep_until(next).await;
         next += random.within(jitter);
         for request in change(&mut random, workload.keys) {
-            let _ = client.ask(request).await;
+            let _ = client.insist(request).await;
         }
     }
 }

@@ -3,8 +3,13 @@
 //!
 //! Every operation is written into the history when it is called and again when it is answered.
 
+use super::mirror::Mirror;
 use super::tasks::{CallError, CallResult, Handle};
+use super::watch_client::WatchClient;
+use crate::check::asked::{Asked, Ending, is_of_the_store, is_write};
+use crate::check::by_log::ASKED;
 use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
+use crate::check::watch::{End, WatchRecord};
 use bytes::Bytes;
 use seedbed::api::{AuthError, AuthRequest, AuthResponse, Code, Credentials, Error, Request, Response};
 use seedbed::pb::etcdserverpb::{
@@ -14,6 +19,7 @@ use seedbed::pb::etcdserverpb::{
 use seedbed::pb::mvccpb::KeyValue;
 use seedbed::time::{MILLISECOND, Nanos};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A pause before a failed request is tried elsewhere, as etcd's retry interceptor makes.
@@ -23,8 +29,41 @@ const BACKOFF: Nanos = 25 * MILLISECOND;
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) history: History,
+    /// Requests of any kind. Where some client asks for other things than keys, all of them stand here, and the history
+    /// is empty: the log judges them together.
+    pub(crate) asked: Vec<Asked>,
+    /// Whether that is so.
+    pub(crate) asks_anything: bool,
     /// Attempts beyond the first.
     pub(crate) retries: u64,
+    /// Every watch, from its creation to the end of its stream.
+    pub(crate) watches: Vec<WatchRecord>,
+    /// The subscription that each of them is a part of.
+    pub(crate) subscriptions: Vec<u32>,
+    /// How many subscriptions there are.
+    pub(crate) subscribed: u32,
+    /// For those of clients that want everything, whatever becomes of their watches: from which revision on.
+    pub(crate) wanted_from: BTreeMap<u32, i64>,
+    /// Copies of the store.
+    pub(crate) mirrors: Vec<Mirror>,
+    /// Changes that v2 consumers heard of.
+    pub(crate) ring_told: u64,
+    /// Changes that they came too late for.
+    pub(crate) ring_lost: u64,
+}
+
+impl Log {
+    /// Somebody wants to hear of changes, on as many watches as it takes.
+    pub(crate) fn subscribe(&mut self) -> u32 {
+        self.subscribed += 1;
+        self.subscribed - 1
+    }
+
+    /// The run is over: what is still watched should have heard up to revision `due` (0: that is not known).
+    pub(crate) fn close(&mut self, due: i64) {
+        let alive = self.watches.iter_mut().filter(|watch| matches!(watch.end, End::Alive { .. }));
+        alive.for_each(|watch| watch.end = End::Alive { due });
+    }
 }
 
 /// See the module.
@@ -61,6 +100,20 @@ impl Client {
     #[must_use]
     pub(crate) fn with_user(self, user: &str) -> Client {
         Client { login: Some((user.to_owned(), user.to_owned())), ..self }
+    }
+
+    /// A watch client beside this one, with the same members to talk to, that takes up to `window` responses ahead.
+    pub fn watches(&self, window: usize) -> WatchClient {
+        let endpoints = (self.endpoints.clone(), self.current);
+        WatchClient::new(self.handle.clone(), self.log.clone(), self.number, endpoints, window)
+    }
+
+    pub(super) fn log(&self) -> &Rc<RefCell<Log>> {
+        &self.log
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
     }
 
     /// The world's time, timers and network.
@@ -119,48 +172,52 @@ impl Client {
         self.run(Input::List { prefix }, Request::Range(range)).await
     }
 
-    /// Calls an operation, tries it as often as etcd's client would, and writes down what came of it.
-    async fn run(&mut self, input: Input, request: Request) -> Outcome {
+    /// Sends a request of any kind, tries it as often as etcd's client would, and writes down what came of it.
+    pub async fn ask(&mut self, request: Request) -> Ending {
         let call = self.handle.now();
-        let deadline = call + self.timeout;
-        let is_write = input.is_write();
+        let number = {
+            let mut log = self.log.borrow_mut();
+            let (client, member) = (self.number, self.endpoints[self.current]);
+            log.asked.push(Asked { client, member, call, request: request.clone(), ending: Ending::Unknown });
+            log.asked.len() - 1
+        };
+        let sent = self.send(&request, is_write(&request), ASKED | number as u32, call + self.timeout).await;
+        let ret = self.handle.now();
+        let ending = match sent {
+            Ok(response) => Ending::Answered { ret, response },
+            Err(CallError::Member(error)) if is_of_the_store(&error) => Ending::Refused { ret, error },
+            Err(error) if is_write(&request) && is_lost(&error) => Ending::Unknown,
+            Err(_) => Ending::Failed,
+        };
+        let asked = &mut self.log.borrow_mut().asked[number];
+        asked.member = self.endpoints[self.current];
+        asked.ending = ending.clone();
+        ending
+    }
+
+    /// Calls an operation on keys, and writes down what came of it.
+    async fn run(&mut self, input: Input, request: Request) -> Outcome {
         let is_put = matches!(input, Input::Put { .. });
+        if self.log.borrow().asks_anything {
+            return match self.ask(request.clone()).await {
+                Ending::Answered { ret, response } => outcome(&request, is_put, ret, response),
+                Ending::Unknown => Outcome::Unknown,
+                Ending::Refused { .. } | Ending::Failed => Outcome::Failed,
+            };
+        }
+        let call = self.handle.now();
+        let is_write = input.is_write();
         let index = {
             let mut log = self.log.borrow_mut();
-            let client = self.number;
-            let member = self.endpoints[self.current];
+            let (client, member) = (self.number, self.endpoints[self.current]);
             let operation = Operation { client, member, call, input, outcome: Outcome::Unknown, applied: None };
             log.history.operations.push(operation);
             log.history.operations.len() - 1
         };
-        let outcome = loop {
-            let member = self.endpoints[self.current];
-            let who = self.token.clone();
-            let result = self.handle.call_as(member, who, request.clone(), index as u32, deadline).await;
-            let error = match self.judge(&request, is_put, result) {
-                Ok(outcome) => break outcome,
-                Err(error) => error,
-            };
-            if self.should_log_in(&error) && self.log_in(deadline).await {
-                continue;
-            }
-            // The next one may do better, whatever comes of this operation.
-            self.current = (self.current + 1) % self.endpoints.len();
-            let (lost, elsewhere) = match &error {
-                CallError::Refused => (false, true),
-                CallError::Member(error) => (!error.certainly_not_executed(), error.code() == Code::Unavailable),
-                CallError::Reset => (true, true),
-                CallError::TimedOut => (true, false),
-            };
-            if is_write && lost {
-                break Outcome::Unknown;
-            }
-            let retry_at = self.handle.now() + BACKOFF;
-            if !elsewhere || retry_at >= deadline {
-                break Outcome::Failed;
-            }
-            self.log.borrow_mut().retries += 1;
-            self.handle.sleep_until(retry_at).await;
+        let outcome = match self.send(&request, is_write, index as u32, call + self.timeout).await {
+            Ok(response) => outcome(&request, is_put, self.handle.now(), response),
+            Err(error) if is_write && is_lost(&error) => Outcome::Unknown,
+            Err(_) => Outcome::Failed,
         };
         let operation = &mut self.log.borrow_mut().history.operations[index];
         operation.member = self.endpoints[self.current];
@@ -168,8 +225,36 @@ impl Client {
         outcome
     }
 
+    /// Sends a request to one member after the other, until one answers, or trying again could do it twice, or time is up.
+    async fn send(&mut self, request: &Request, is_write: bool, operation: u32, deadline: Nanos) -> CallResult {
+        loop {
+            let member = self.endpoints[self.current];
+            let who = self.token.clone();
+            let error = match self.handle.call_as(member, who, request.clone(), operation, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            if self.should_log_in(&error) && self.log_in(deadline).await {
+                continue;
+            }
+            // The next one may do better, whatever comes of this operation.
+            self.current = (self.current + 1) % self.endpoints.len();
+            let elsewhere = match &error {
+                CallError::Refused | CallError::Reset => true,
+                CallError::Member(error) => error.code() == Code::Unavailable || *error == Error::NotLeader,
+                CallError::TimedOut => false,
+            };
+            let retry_at = self.handle.now() + BACKOFF;
+            if (is_write && is_lost(&error)) || !elsewhere || retry_at >= deadline {
+                return Err(error);
+            }
+            self.log.borrow_mut().retries += 1;
+            self.handle.sleep_until(retry_at).await;
+        }
+    }
+
     /// Asks for something that has no place in the history, and asks again until somebody knows the answer.
-    pub(crate) async fn ask(&mut self, request: Request) -> Result<Response, Error> {
+    pub(crate) async fn insist(&mut self, request: Request) -> Result<Response, Error> {
         loop {
             let (member, who) = (self.endpoints[self.current], self.token.clone());
             let deadline = self.handle.now() + self.timeout;
@@ -213,21 +298,29 @@ impl Client {
         self.handle.sleep_until(again_at.min(deadline)).await;
         again_at < deadline
     }
+}
 
-    fn judge(&self, request: &Request, is_put: bool, result: CallResult) -> Result<Outcome, CallError> {
-        let response = result?;
-        let ret = self.handle.now();
-        let (header, output) = match response {
-            Response::Put(response) => (response.header, Output::Put),
-            Response::DeleteRange(response) => (response.header, Output::Deleted(response.deleted as u32)),
-            Response::Txn(response) if is_put => (response.header, Output::Put),
-            Response::Txn(response) => (response.header, Output::Cas { succeeded: response.succeeded }),
-            Response::Range(response) => (response.header, range_output(request, response.kvs)),
-            _ => panic!("invariant: clients ask for keys alone"),
-        };
-        let revision = header.expect("invariant: every response has a header").revision;
-        Ok(Outcome::Ok { ret, revision, output })
+/// Whether a request that ended so may have been executed.
+fn is_lost(error: &CallError) -> bool {
+    match error {
+        CallError::Refused => false,
+        CallError::Member(error) => !error.certainly_not_executed(),
+        CallError::Reset | CallError::TimedOut => true,
     }
+}
+
+/// An answer as the history has it.
+fn outcome(request: &Request, is_put: bool, ret: Nanos, response: Response) -> Outcome {
+    let (header, output) = match response {
+        Response::Put(response) => (response.header, Output::Put),
+        Response::DeleteRange(response) => (response.header, Output::Deleted(response.deleted as u32)),
+        Response::Txn(response) if is_put => (response.header, Output::Put),
+        Response::Txn(response) => (response.header, Output::Cas { succeeded: response.succeeded }),
+        Response::Range(response) => (response.header, range_output(request, response.kvs)),
+        _ => panic!("invariant: these clients ask for keys alone"),
+    };
+    let revision = header.expect("invariant: every response has a header").revision;
+    Outcome::Ok { ret, revision, output }
 }
 
 fn put(key: &Bytes, value: &Bytes) -> PutRequest {

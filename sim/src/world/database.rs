@@ -157,7 +157,15 @@ impl World {
         {
             self.backend_checker.remember(entry);
             let operation = self.proposed.get(&request).copied();
-            self.committed.push(Committed { entry: entry.clone(), at: self.now, revision, operation });
+            let committed = Committed { entry: entry.clone(), at: self.now, revision, operation };
+            // Clients of keys alone ask for no lease, and their entries need not be looked into.
+            if self.log.borrow().asks_anything {
+                let clock = |primary: usize| self.nodes[primary].clock.now(self.now).mono;
+                let now = self.lease_checker.primary().map_or(0, clock);
+                let result = self.lease_checker.on_entry(&committed, now);
+                self.fail(result);
+            }
+            self.committed.push(committed);
         }
     }
 
@@ -168,7 +176,7 @@ impl World {
             return;
         }
         if let Some(member) = node.member() {
-            let result = self.backend_checker.compare(usize::from(index), member.store());
+            let result = self.backend_checker.compare(usize::from(index), node.bugs, member.store());
             self.fail(result);
         }
     }

@@ -27,6 +27,9 @@ pub mod digest;
 pub(crate) mod disk;
 mod faults;
 mod heap;
+mod leases;
+mod lines;
+mod mirror;
 mod net;
 mod node;
 mod observe;
@@ -39,11 +42,16 @@ pub mod random;
 pub mod record;
 mod requests;
 pub(crate) mod settings;
+pub mod stream;
 pub mod tasks;
+mod transfer;
+pub mod watch_client;
+mod watching;
 mod workload;
 
 pub use client::Client;
 pub use digest::{Checkpoint, Perturb};
+pub use mirror::Mirror;
 pub use observe::{LeaderChange, Tally};
 pub use options::{Options, Watcher};
 pub use outcome::{KeptFile, Outcome};
@@ -52,6 +60,7 @@ pub use plan::Resolved;
 use crate::check::auth::Decision;
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
+use crate::check::lessor::LeaseChecker;
 use crate::check::log::Committed;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
@@ -61,6 +70,7 @@ use crate::scenario::{Scenario, Tolerance};
 use client::Log;
 use digest::Digest;
 use heap::EventHeap;
+use lines::Line;
 use net::Network;
 use node::Node;
 use observe::Observer;
@@ -70,12 +80,14 @@ use record::{NodeIndex, RecordId, Records, What};
 use requests::{Phase, Probes};
 use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::disk::{DiskDone, DiskOp};
-use seedbed::member::{Costs, Effects, Input, JobId, JobOutput};
+use seedbed::member::{Costs, Effects, Input, JobId, JobOutput, PeerMessage, StreamInput};
+use seedbed::mvcc::watch::StreamId;
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use stream::Told;
 use tasks::{CallResult, Tasks};
 
 /// Something that will happen.
@@ -111,6 +123,16 @@ enum Event {
     LeaderDue,
     /// The run is over at the latest.
     End,
+    /// A question between members arrives, or an answer, if the link's life `epoch` still lasts.
+    Peer { from: NodeIndex, to: NodeIndex, message: PeerMessage, epoch: u32, sent: Nanos },
+    /// A client's words on a watch stream arrive.
+    Said { node: NodeIndex, stream: StreamId, said: StreamInput },
+    /// A member's words on a watch stream arrive, or the stream is found to be broken.
+    Told { stream: StreamId, told: Told },
+    /// A member finds out that a client's stream is dead.
+    LineLost { node: NodeIndex, life: u32, stream: StreamId },
+    /// Whoever watches has had time enough to hear everything.
+    Heard,
     /// A client's request arrives that says who asks.
     RequestAs { node: NodeIndex, call: u64, operation: u32, who: Credentials, request: Request },
     /// A member's job is done.
@@ -149,6 +171,8 @@ pub(crate) struct World {
     costs: Option<Costs>,
     network: Network,
     client_network: Stream,
+    stream_network: Stream,
+    lines: BTreeMap<StreamId, Line>,
     tasks: Tasks,
     log: Rc<RefCell<Log>>,
     committed: Vec<Committed>,
@@ -172,6 +196,7 @@ pub(crate) struct World {
     replay_checker: ReplayChecker,
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
+    lease_checker: LeaseChecker,
     /// What members let through and refused, where there is auth.
     decisions: Vec<Decision>,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
@@ -219,6 +244,8 @@ impl World {
             costs: settings::costs(&scenario),
             network: Network::new(scenario.network.clone(), members, network),
             client_network: Stream::new(seed, "network/clients"),
+            stream_network: Stream::new(seed, "network/streams"),
+            lines: BTreeMap::new(),
             tasks: Tasks::new(),
             log: Rc::default(),
             committed: Vec::new(),
@@ -237,6 +264,7 @@ impl World {
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
+            lease_checker: LeaseChecker::new(settings::leases(&scenario).ttl_min),
             decisions: Vec::new(),
             store_to_compare: false,
             files_checked: 0,
@@ -333,6 +361,11 @@ impl World {
             Event::Heal => self.heal(),
             Event::LeaderDue => self.on_leader_due(),
             Event::End => self.on_end(),
+            Event::Peer { from, to, message, epoch, sent } => self.on_peer(from, to, message, epoch, sent),
+            Event::Said { node, stream, said } => self.on_said(node, stream, said),
+            Event::Told { stream, told } => self.on_told(stream, told),
+            Event::LineLost { node, stream, .. } => self.on_line_lost(node, stream),
+            Event::Heard => self.phase = Phase::Over,
         }
         self.look_for_the_end();
     }
@@ -343,7 +376,7 @@ impl World {
             Event::Deadline(node) => self.deadline_is_void(*node),
             Event::Disk { node, life, .. }
             | Event::PowerCut { node, life, .. }
-            | Event::JobDone { node, life, .. }
+            | Event::LineLost { node, life, .. }
             | Event::SnapshotSent { node, life, .. } => {
                 let node = &self.nodes[*node as usize];
                 node.life != *life || !node.is_up()

@@ -91,8 +91,19 @@ impl Network {
         Network { profile, random, members, links: vec![Link::default(); members * members], rules: Vec::new() }
     }
 
-    /// Sends a message at `now`.
+    /// Sends a message of Raft at `now`.
     pub(super) fn send(&mut self, now: Nanos, from: NodeIndex, to: NodeIndex, message: &Message) -> Verdict {
+        self.send_bytes(now, (from, to), Kind::of(message), wire_bytes(message))
+    }
+
+    /// Sends something of that kind and length at `now`.
+    pub(super) fn send_bytes(
+        &mut self,
+        now: Nanos,
+        (from, to): (NodeIndex, NodeIndex),
+        message: Kind,
+        bytes: Nanos,
+    ) -> Verdict {
         let mut latency = self.random.within(self.profile.latency);
         if self.random.chance(self.profile.slow_ppm) {
             latency += self.random.within(self.profile.slow);
@@ -139,7 +150,7 @@ impl Network {
         let link = &mut self.links[from as usize * self.members + to as usize];
         let mut leaves = now;
         if let Some(bytes_per_s) = bandwidth {
-            leaves = link.busy_until.max(now) + wire_bytes(message) * SECOND / bytes_per_s.max(1);
+            leaves = link.busy_until.max(now) + bytes * SECOND / bytes_per_s.max(1);
             link.busy_until = leaves;
         }
         let at = match reorder {
@@ -152,8 +163,7 @@ impl Network {
         };
         // etcd's streams carry a forwarded proposal at most once, and Raft relies on it: proposed twice, a write would
         // take effect twice. All other messages may come again.
-        let twice = (twice && !matches!(message.body, Body::Propose { .. }))
-            .then(|| at + 1 + self.random.within(self.profile.latency));
+        let twice = (twice && message != Kind::Propose).then(|| at + 1 + self.random.within(self.profile.latency));
         Verdict::Arrives { at, twice, late, epoch: link.epoch }
     }
 
@@ -185,9 +195,9 @@ impl Network {
     }
 }
 
-fn is(kind: MessageKind, message: &Message) -> bool {
+fn is(kind: MessageKind, message: Kind) -> bool {
     matches!(
-        (kind, Kind::of(message)),
+        (kind, message),
         (MessageKind::Vote, Kind::Vote)
             | (MessageKind::VoteResp, Kind::VoteResp)
             | (MessageKind::PreVote, Kind::PreVote)
@@ -202,9 +212,11 @@ fn is(kind: MessageKind, message: &Message) -> bool {
     )
 }
 
+/// Bytes that a message has besides its payload.
+pub(super) const FRAME: usize = 64;
+
 /// Bytes on the wire, roughly: what matters is that entries and snapshots are long and heartbeats short.
 fn wire_bytes(message: &Message) -> Nanos {
-    const FRAME: usize = 64;
     let payload = match &message.body {
         Body::Append { entries, .. } | Body::Propose { entries } => {
             entries.iter().map(|entry| entry.data.len() + 24).sum()

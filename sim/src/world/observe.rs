@@ -7,6 +7,7 @@ use super::process::raft_event;
 use super::record::{Held, NodeIndex, RecordId, What};
 use super::requests::Phase;
 use crate::check::auth::Decision;
+use crate::check::by_log::ASKED;
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
 use seedbed::pb::etcdserverpb::AlarmType;
@@ -202,6 +203,15 @@ impl World {
                     self.note_aside(self.current, What::Alarm { node, alarm, raised });
                 }
             }
+            TraceEvent::LeasesPromoted { term } => {
+                let clock = self.nodes[at].clock.now(self.now).mono;
+                self.lease_checker.on_promoted(at, term, clock);
+            }
+            TraceEvent::LeaseRenewed { lease } => {
+                let clock = self.nodes[at].clock.now(self.now).mono;
+                let result = self.lease_checker.on_renewed(at, lease, clock);
+                self.fail(result);
+            }
             TraceEvent::ReadChecked { index: applied, who, key, range_end, refused } => {
                 let read = Some((who, key.to_vec(), range_end.to_vec()));
                 self.decided(Decision { member: index, index: applied, read, refused });
@@ -231,7 +241,7 @@ impl World {
             Ok(true) => {
                 self.observer.tally.applied += 1;
                 // A delete that found nothing, or a compare that failed, has no place in the order of revisions.
-                if let Some(operation) = self.proposed.remove(&request)
+                if let Some(operation) = self.proposed.remove(&request).filter(|operation| *operation < ASKED)
                     && self.state_checker.made_revision(index)
                 {
                     let mut log = self.log.borrow_mut();
@@ -300,7 +310,7 @@ impl World {
 
     /// Called after every event of the last phase.
     pub(super) fn look_for_the_end(&mut self) {
-        if self.phase == Phase::Probing {
+        if matches!(self.phase, Phase::Probing | Phase::Hearing) {
             self.maybe_end();
         }
     }

@@ -1,9 +1,12 @@
 //! What a run leaves behind.
 
 use super::record::{NodeIndex, RecordId, Records};
-use super::{Checkpoint, Resolved, Tally, World};
+use super::{Checkpoint, Mirror, Resolved, Tally, World};
+use crate::check::asked::Asked;
 use crate::check::auth;
+use crate::check::lessor::LeaseTally;
 use crate::check::log::Log;
+use crate::check::watch::{Truth, WatchRecord};
 use crate::check::{Failure, History, serializable::Restart};
 use seedbed::disk::{DiskError, FileName};
 use seedbed::raft::NodeId;
@@ -15,12 +18,32 @@ use std::collections::BTreeMap;
 pub struct Outcome {
     /// What clients saw.
     pub history: History,
+    /// Requests of any kind, where some client asks for other things than keys; the history is empty then.
+    pub asked: Vec<Asked>,
     /// The committed entries in order, from index 1, as the first member to apply each did.
     pub committed: Log,
+    /// What came on clients' watches.
+    pub watches: Vec<WatchRecord>,
+    /// The subscription that each watch is a part of: a watch that was resumed continues one.
+    pub subscriptions: Vec<u32>,
+    /// For subscriptions of clients that want everything: from which revision on.
+    pub wanted_from: BTreeMap<u32, i64>,
+    /// The revision up to which everybody should have heard; 0 if it did not come to that.
+    pub heard_to: i64,
+    /// Clients' copies of the store.
+    pub mirrors: Vec<Mirror>,
+    /// Changes that v2 consumers heard of.
+    pub ring_told: u64,
+    /// Changes that v2 servers had forgotten before they were asked for.
+    pub ring_lost: u64,
+    /// What the committed entries changed, if anybody watched.
+    pub truth: Truth,
     /// Restarts of members, for the check of serializable reads.
     pub restarts: Vec<Restart>,
     /// Everything that happened, linked by cause.
     pub records: Records,
+    /// Figures of leases.
+    pub leases: LeaseTally,
     /// Leaders, figures.
     pub tally: Tally,
     /// The members by their ids.
@@ -67,7 +90,7 @@ pub struct Outcome {
     pub notes: BTreeMap<RecordId, String>,
     /// Attempts of clients beyond the first.
     pub retries: u64,
-    /// With [`Options::keep_data`]: the files of each member, in order of member and path, as its process would read
+    /// With [`Options::keep_data`](super::Options::keep_data): the files of each member, in order of member and path, as its process would read
     /// them: what is not durable is there too.
     pub data: Vec<(NodeIndex, Vec<KeptFile>)>,
 }
@@ -90,11 +113,24 @@ impl World {
         let digest = self.digest.value();
         let kept = self.nodes.iter().filter(|_| self.keep_data);
         let data = kept.map(|node| (node.index, node.kept_files())).collect();
-        let log = std::mem::take(&mut *self.log.borrow_mut());
+        let mut log = std::mem::take(&mut *self.log.borrow_mut());
+        let heard_to = self.tasks.shared().closing.unwrap_or(0);
+        log.close(heard_to);
+        let truth = if log.watches.is_empty() { Truth::default() } else { Truth::of_log(&self.committed) };
         let probes = self.probes.take();
         Outcome {
             history: log.history,
+            asked: log.asked,
             committed: self.committed,
+            leases: self.lease_checker.tally(),
+            watches: log.watches,
+            subscriptions: log.subscriptions,
+            wanted_from: log.wanted_from,
+            heard_to,
+            mirrors: log.mirrors,
+            ring_told: log.ring_told,
+            ring_lost: log.ring_lost,
+            truth,
             restarts: self.restarts,
             tally: self.observer.finish(),
             records: self.records,

@@ -1,5 +1,6 @@
 //! Members as processes: they start, step, wait for their CPU, crash.
 
+use super::net::{FRAME, Verdict};
 use super::node::Process;
 use super::plan::Happening;
 use super::random::Stream;
@@ -9,7 +10,7 @@ use crate::check::{Failure, serializable::Restart};
 use crate::scenario::{self, Unsynced};
 use seedbed::api::RequestId;
 use seedbed::disk::{DiskDone, DiskOp};
-use seedbed::member::{Effects, Input, Job, Member, StopReason, TraceEvent};
+use seedbed::member::{Effects, Input, Job, Member, PeerMessage, StopReason, TraceEvent};
 use seedbed::raft::{Message, NodeId, RaftEvent};
 use seedbed::time::Nanos;
 use std::num::NonZeroU32;
@@ -193,8 +194,14 @@ impl World {
         for message in effects.messages.drain(..) {
             self.send(index, leaves, message);
         }
+        for (to, message) in effects.peers.drain(..) {
+            self.send_to_peer(index, leaves, to, message);
+        }
         for (RequestId(call), result) in effects.replies.drain(..) {
             self.reply(index, leaves, call, result);
+        }
+        for (stream, response) in effects.watch.drain(..) {
+            self.say_to_client(index, leaves, stream, response);
         }
         match effects.stop.take() {
             Some(reason) => self.stopped(index, &reason),
@@ -264,12 +271,12 @@ impl World {
             self.happened(Happening::of(scenario::Event::SnapshotSent, index));
         }
         match self.network.send(leaves, index, to, &message) {
-            super::net::Verdict::Lost { why, blame } => {
+            Verdict::Lost { why, blame } => {
                 let what = What::Lost { from: index, to, kind, why };
                 self.note_aside(blame.unwrap_or(self.current), what);
                 self.report_snapshot(index, message.to, kind, leaves, false);
             }
-            super::net::Verdict::Arrives { at, twice, late, epoch } => {
+            Verdict::Arrives { at, twice, late, epoch } => {
                 if let Some(rule) = late {
                     self.note_aside(rule, What::Delayed { from: index, to, kind, arrives: at });
                 }
@@ -302,6 +309,31 @@ impl World {
         }
         self.report_snapshot(from, message.to, kind, self.now, true);
         self.input(to, Input::Message(message));
+    }
+
+    /// What members ask each other besides Raft takes the same way.
+    fn send_to_peer(&mut self, from: NodeIndex, leaves: Nanos, to: NodeId, message: PeerMessage) {
+        let Some(&to) = self.by_id.get(&to) else { return };
+        let sent = leaves;
+        match self.network.send_bytes(leaves, (from, to), Kind::Peer, FRAME as Nanos) {
+            Verdict::Lost { why, blame } => {
+                self.note_aside(blame.unwrap_or(self.current), What::Lost { from, to, kind: Kind::Peer, why });
+            }
+            Verdict::Arrives { at, twice, epoch, .. } => {
+                for at in twice.into_iter().chain([at]) {
+                    self.push(at, Event::Peer { from, to, message: message.clone(), epoch, sent });
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_peer(&mut self, from: NodeIndex, to: NodeIndex, message: PeerMessage, epoch: u32, sent: Nanos) {
+        if self.network.died_in_flight(from, to, epoch).is_some() || !self.nodes[usize::from(to)].is_up() {
+            return;
+        }
+        self.note(What::Delivered { from, to, kind: Kind::Peer, sent });
+        let from = self.nodes[usize::from(from)].id;
+        self.input(to, Input::Peer(from, message));
     }
 
     /// etcd's transport tells Raft what became of a snapshot; of other messages it says nothing here.
@@ -354,6 +386,7 @@ impl World {
         for call in calls.into_keys() {
             self.reset(index, call);
         }
+        self.reset_lines(index);
     }
 
     fn enforce_memory_limit(&mut self, index: NodeIndex) {

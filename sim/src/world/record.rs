@@ -136,7 +136,7 @@ pub enum Held {
     SlowCpu,
 }
 
-/// A message's kind, in a byte: the kinds of [`Body`], votes and their rehearsals apart.
+/// A message's kind, in a byte: the kinds of [`Body`], votes and their rehearsals apart; and what is not Raft's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the kinds are those of `Body`, documented there")]
 pub enum Kind {
@@ -154,6 +154,7 @@ pub enum Kind {
     ReadIndexResp,
     TransferLeader,
     TimeoutNow,
+    Peer,
 }
 
 impl Kind {

@@ -5,7 +5,7 @@ use super::node::HoldKind;
 use super::random::Stream;
 use super::record::{NodeIndex, What};
 use super::tasks::CallError;
-use super::{Event, World, admin, workload};
+use super::{Event, World, admin, leases, mirror, transfer, watching, workload};
 use crate::check::{Failure, history};
 use crate::scenario::{Endpoints, User, WorkloadKind};
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use seedbed::time::{Nanos, SECOND};
 const LEADER_WITHIN_ELECTIONS: Nanos = 10;
 /// And then an acknowledged write through every member within this.
 const WRITES_WITHIN: Nanos = 20 * SECOND;
+/// Who watches must have heard of everything within this after the last change.
+const HEARD_WITHIN: Nanos = 10 * SECOND;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(super) enum Phase {
     AwaitLeader,
     /// Writes go through every member.
     Probing,
+    /// Nothing more will happen; those who watch hear the rest.
+    Hearing,
     Over,
 }
 
@@ -43,6 +47,7 @@ const ADMINISTRATOR: u32 = u32::MAX - 100;
 impl World {
     pub(super) fn spawn_workloads(&mut self) {
         let scenario = self.scenario.clone();
+        self.log.borrow_mut().asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
         if scenario.cluster.auth {
             let endpoints = (0..scenario.cluster.members).collect();
             let client = self.client(ADMINISTRATOR, endpoints, admin::TIMEOUT, User::Root);
@@ -60,8 +65,25 @@ impl World {
                 let (workload, until) = (workload.clone(), scenario.duration);
                 match workload.kind {
                     WorkloadKind::Kv => self.tasks.spawn(workload::kv(client, workload, random, number, until)),
+                    WorkloadKind::Leases => {
+                        self.tasks.spawn(leases::leases(client, workload, random, number, until));
+                    }
+                    WorkloadKind::Transfer => {
+                        self.tasks.spawn(transfer::transfer(client, workload, random, until));
+                    }
                     WorkloadKind::Fill | WorkloadKind::Erase => {
                         self.tasks.spawn(workload::each(client, workload, random, (number, place), until));
+                    }
+                    WorkloadKind::ListWatch => {
+                        self.tasks.spawn_watching(mirror::list_watch(client, workload, random, until));
+                    }
+                    WorkloadKind::V2Ring => {
+                        let server = client.watches(workload.watching.window as usize);
+                        self.tasks.spawn_watching(mirror::v2_ring(server, self.log.clone(), workload, random));
+                    }
+                    WorkloadKind::WatchAll => {
+                        let watches = client.watches(workload.watching.window as usize);
+                        self.tasks.spawn_watching(watching::watch_all(watches, workload, random, until));
                     }
                     WorkloadKind::Auth => self.tasks.spawn(admin::churn(client, workload, random, until)),
                 }
@@ -78,9 +100,10 @@ impl World {
     /// Polls the programs that are ready, then sends what they want sent.
     pub(super) fn poll_clients(&mut self) {
         self.tasks.poll_ready(self.now);
-        let (outbox, alarms) = {
+        let (outbox, alarms, sayings) = {
             let mut shared = self.tasks.shared();
-            (std::mem::take(&mut shared.outbox), std::mem::take(&mut shared.alarms))
+            let (outbox, alarms) = (std::mem::take(&mut shared.outbox), std::mem::take(&mut shared.alarms));
+            (outbox, alarms, std::mem::take(&mut shared.sayings))
         };
         for (at, alarm) in alarms {
             self.push(at.max(self.now), Event::Alarm(alarm));
@@ -94,6 +117,7 @@ impl World {
             };
             self.push(at, event);
         }
+        self.send_sayings(sayings);
     }
 
     pub(super) fn on_request(&mut self, index: NodeIndex, call: u64, operation: u32, input: Input) {
@@ -198,6 +222,9 @@ impl World {
 
     /// The last moment: whoever has not answered by now does not live.
     pub(super) fn on_end(&mut self) {
+        if self.phase == Phase::Hearing {
+            return;
+        }
         let pending = self.probes.borrow().pending.clone();
         let raft_is_broken = self.failures.iter().any(|failure| failure.check.starts_with("raft-"));
         if !pending.is_empty() && !raft_is_broken {
@@ -209,16 +236,28 @@ impl World {
         self.phase = Phase::Over;
     }
 
-    /// Ends the run once life has returned, every client has heard, and every member has applied everything.
+    /// Once life has returned, every client has heard, and every member has applied everything, nothing more will happen:
+    /// the run ends, after those who watch have heard of it all.
     pub(super) fn maybe_end(&mut self) {
-        if self.phase != Phase::Probing || !self.tasks.all_done() {
+        match self.phase {
+            Phase::Probing if self.tasks.all_done() => {}
+            Phase::Hearing if self.tasks.nobody_watches() => {
+                self.phase = Phase::Over;
+                return;
+            }
+            _ => return,
+        }
+        let mut applied = self.nodes.iter().filter_map(|node| node.member()).map(|member| member.store());
+        let first = applied.next().map(|store| (store.consistent_index(), store.revision()));
+        if applied.any(|store| Some(store.consistent_index()) != first.map(|first| first.0)) {
             return;
         }
-        let mut applied =
-            self.nodes.iter().filter_map(|node| node.member()).map(|member| member.store().consistent_index());
-        let first = applied.next();
-        if applied.all(|index| Some(index) == first) {
+        let Some((_, revision)) = first.filter(|_| !self.tasks.nobody_watches()) else {
             self.phase = Phase::Over;
-        }
+            return;
+        };
+        self.phase = Phase::Hearing;
+        self.tasks.shared().closing = Some(revision);
+        self.push(self.now + HEARD_WITHIN, Event::Heard);
     }
 }

@@ -114,8 +114,12 @@ fn election_ticks(cluster: &Cluster) -> u32 {
 /// The members' settings of leases, all the same.
 pub(super) fn leases(scenario: &Scenario) -> lease::Config {
     let cluster = &scenario.cluster;
-    let config =
-        Config { tick: cluster.heartbeat, election_ticks: election_ticks(cluster), ..Config::new(0, 0, vec![]) };
+    let config = Config {
+        tick: cluster.heartbeat,
+        election_ticks: election_ticks(cluster),
+        lease_checkpoint: cluster.lease_checkpoint,
+        ..Config::new(0, 0, vec![])
+    };
     config.lease()
 }
 
@@ -146,8 +150,12 @@ impl World {
             restore_chunk: cluster.restore_chunk as usize,
             max_request_bytes: cluster.max_request_bytes as usize,
             quota: Some(cluster.quota),
+            corrupt_check: cluster.corrupt_check,
+            initial_corrupt_check: cluster.initial_corrupt_check,
             auto_compaction: cluster.auto_compaction,
             max_inflight: cluster.max_inflight as usize,
+            lease_checkpoint: cluster.lease_checkpoint,
+            watch_progress_interval: cluster.watch_progress_interval,
             // What a hash takes is in the cost table; the cheapest one does.
             bcrypt_cost: 4,
             jwt: (cluster.tokens == Tokens::Jwt).then(|| Jwt { key: JWT_KEY, ttl: 300 * SECOND }),

@@ -4,7 +4,9 @@
 //! out. madsim's own executor is not used for this: it would pick among ready tasks at random and charge time for each
 //! poll (measured, see the book's chapter 01).
 
+use super::stream::{Incoming, Saying, Told};
 use seedbed::api::{Credentials, Error, Request, Response};
+use seedbed::mvcc::watch::StreamId;
 use seedbed::time::Nanos;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +46,12 @@ pub(crate) struct Shared {
     pub(crate) outbox: Vec<Outgoing>,
     /// For the world to ring.
     pub(crate) alarms: Vec<(Nanos, u64)>,
+    /// What came down watch streams.
+    pub(super) streams: BTreeMap<StreamId, Incoming>,
+    /// What is said on watch streams, for the world to send.
+    pub(super) sayings: Vec<Saying>,
+    /// Set when nothing more will happen: the revision up to which everybody should hear.
+    pub(super) closing: Option<i64>,
 }
 
 /// A request on its way out.
@@ -92,11 +100,19 @@ impl Handle {
         self.shared.borrow().now
     }
 
+    /// The revision up to which watches should hear, once nothing more will happen.
+    pub fn closing(&self) -> Option<i64> {
+        self.shared.borrow().closing
+    }
+
+    pub(super) fn shared(&self) -> &Rc<RefCell<Shared>> {
+        &self.shared
+    }
+
     /// Waits until a moment.
     pub fn sleep_until(&self, at: Nanos) -> impl Future<Output = ()> + use<> {
         let mut shared = self.shared.borrow_mut();
-        let id = shared.next_id;
-        shared.next_id += 1;
+        let id = shared.number();
         shared.timers.insert(id, Slot::empty());
         shared.alarms.push((at, id));
         Timer { shared: self.shared.clone(), id }
@@ -118,8 +134,7 @@ impl Handle {
     ) -> CallResult {
         let id = {
             let mut shared = self.shared.borrow_mut();
-            let id = shared.next_id;
-            shared.next_id += 1;
+            let id = shared.number();
             shared.calls.insert(id, Slot::empty());
             shared.outbox.push(Outgoing { call: id, member, who, request, operation });
             id
@@ -196,6 +211,12 @@ fn poll_slot<T>(slot: &mut Slot<T>, cx: &mut Context<'_>) -> Poll<T> {
 }
 
 impl Shared {
+    /// A number that nothing else has.
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
     /// Whether someone still waits for an alarm.
     pub(crate) fn is_awaited(&self, alarm: u64) -> bool {
         self.timers.contains_key(&alarm)
@@ -208,10 +229,14 @@ pub(crate) struct Tasks {
     tasks: Vec<Option<Task>>,
     /// Programs that have not ended.
     running: usize,
+    /// The same, of those that run as long as the others do.
+    watching: usize,
     ready: Arc<Mutex<VecDeque<TaskId>>>,
 }
 
 struct Task {
+    /// It runs as long as there is something to see, and the end does not wait for it.
+    watches: bool,
     program: Pin<Box<dyn Future<Output = ()>>>,
     waker: Waker,
 }
@@ -232,7 +257,7 @@ impl Wake for WakeUp {
 
 impl Tasks {
     pub(crate) fn new() -> Tasks {
-        Tasks { shared: Rc::default(), tasks: Vec::new(), running: 0, ready: Arc::default() }
+        Tasks { shared: Rc::default(), tasks: Vec::new(), running: 0, watching: 0, ready: Arc::default() }
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -245,11 +270,21 @@ impl Tasks {
 
     /// Adds a program; it is polled for the first time with the next [`Tasks::poll_ready`].
     pub(crate) fn spawn(&mut self, program: impl Future<Output = ()> + 'static) {
+        self.running += 1;
+        self.add(program, false);
+    }
+
+    /// Adds a program that watches what the others do, until [`Handle::closing`] says that there is nothing more to see.
+    pub(crate) fn spawn_watching(&mut self, program: impl Future<Output = ()> + 'static) {
+        self.watching += 1;
+        self.add(program, true);
+    }
+
+    fn add(&mut self, program: impl Future<Output = ()> + 'static, watches: bool) {
         let task = TaskId::try_from(self.tasks.len()).expect("invariant: fewer than 2^32 programs");
         let waker: Waker = Arc::new(WakeUp { task, ready: self.ready.clone() }).into();
         waker.wake_by_ref();
-        self.running += 1;
-        self.tasks.push(Some(Task { program: Box::pin(program), waker }));
+        self.tasks.push(Some(Task { watches, program: Box::pin(program), waker }));
     }
 
     /// Hands in a reply. Returns whether someone still waits for it.
@@ -266,9 +301,21 @@ impl Tasks {
         slot.map(|slot| slot.fill(())).is_some()
     }
 
-    /// Whether every program has ended.
+    /// Hands in what came down a stream.
+    pub(super) fn tell(&mut self, stream: StreamId, told: Told) {
+        if let Some(incoming) = self.shared.borrow_mut().streams.get_mut(&stream) {
+            incoming.push(told);
+        }
+    }
+
+    /// Whether every program has ended that does not watch the others.
     pub(crate) fn all_done(&self) -> bool {
         self.running == 0
+    }
+
+    /// Whether those have ended, too.
+    pub(crate) fn nobody_watches(&self) -> bool {
+        self.watching == 0
     }
 
     /// Polls every program that was woken, and those that they wake, until none is ready.
@@ -280,8 +327,8 @@ impl Tasks {
             let Some(task) = &mut self.tasks[id as usize] else { continue };
             let done = task.program.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
             if done {
+                *if task.watches { &mut self.watching } else { &mut self.running } -= 1;
                 self.tasks[id as usize] = None;
-                self.running -= 1;
             }
         }
     }

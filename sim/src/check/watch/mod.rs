@@ -31,6 +31,7 @@
 mod past;
 mod record;
 mod rules;
+mod truth;
 
 pub use record::{Content, End, Response, Truth, WatchRecord};
 
@@ -95,6 +96,23 @@ impl Guarantee {
             Guarantee::PrevKv => "PrevKV",
             Guarantee::Tail => "Tail",
             Guarantee::Canceled => "Canceled",
+        }
+    }
+
+    /// The check of a run that fails where it is broken.
+    pub fn check(self) -> &'static str {
+        match self {
+            Guarantee::Filter => "watch-filter",
+            Guarantee::Ordered => "watch-ordered",
+            Guarantee::Unique => "watch-unique",
+            Guarantee::Atomic => "watch-atomic",
+            Guarantee::Bookmarkable => "watch-bookmarkable",
+            Guarantee::Resumable => "watch-resumable",
+            Guarantee::IsCreate => "watch-is-create",
+            Guarantee::Reliable => "watch-reliable",
+            Guarantee::PrevKv => "watch-prev-kv",
+            Guarantee::Tail => "watch-tail",
+            Guarantee::Canceled => "watch-canceled",
         }
     }
 }

@@ -20,6 +20,17 @@ pub struct WatchRecord {
     pub end: End,
 }
 
+impl WatchRecord {
+    /// How many events came.
+    pub fn events(&self) -> usize {
+        let events = |response: &Response| match &response.content {
+            Content::Events(events) => events.len(),
+            _ => 0,
+        };
+        self.responses.iter().map(events).sum()
+    }
+}
+
 /// One response on a watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
