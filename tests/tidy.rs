@@ -46,6 +46,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/disk.rs", &["disk"]),
     ("src/disk_mem.rs", &["disk"]),
     ("src/time.rs", &[]),
+    ("src/bug", &[]),
     ("src/bug.rs", &[]),
     ("src/wal", &["wal", "disk", "pb", "raft"]),
     ("src/snap", &["snap", "wal", "disk", "pb", "raft"]),

@@ -171,40 +171,33 @@ impl Checks<'_> {
             self.line("wal-replay", names, counted(self.outcome.replays, "restart", "restarts"));
         }
         if wanted.wal_replay_equals_backend {
-            let names = self.failed(|check| check == "wal-replay-equals-backend");
             let compared = counted(self.outcome.stores_compared, "store compared", "stores compared");
-            self.line("wal-replay-equals-backend", names, compared);
+            self.met("wal-replay-equals-backend", compared);
         }
         let databases = &self.outcome.tally.databases;
         if wanted.compaction_hash && databases.iter().any(|database| database.compactions > 0) {
-            let names = self.failed(|check| check == "compaction-hash");
-            self.line("compaction-hash", names, format!("{} compared", count(self.outcome.compactions_compared)));
+            self.met("compaction-hash", format!("{} compared", count(self.outcome.compactions_compared)));
         }
         if wanted.backend_check && self.outcome.files_checked > 0 {
-            let names = self.failed(|check| check == "backend-check");
-            self.line("backend-check", names, counted(self.outcome.files_checked, "file", "files"));
+            self.met("backend-check", counted(self.outcome.files_checked, "file", "files"));
         }
         if wanted.member_stopped && self.outcome.stops > 0 {
-            let names = self.failed(|check| check == "member-stopped");
-            self.line("member-stopped", names, counted(self.outcome.stops, "member", "members"));
+            self.met("member-stopped", counted(self.outcome.stops, "member", "members"));
         }
         if self.scenario.workloads.iter().any(|workload| workload.kind == WorkloadKind::Transfer) {
             self.transfer_total();
         }
         if wanted.lease && self.outcome.leases.granted > 0 {
-            let names = self.failed(|check| check == "lease");
-            self.line("lease", names, counted(self.outcome.leases.granted, "lease", "leases"));
+            self.met("lease", counted(self.outcome.leases.granted, "lease", "leases"));
         }
         if wanted.auth && self.scenario.cluster.auth {
-            let names = self.failed(|check| check == "auth");
-            self.line("auth", names, counted(self.outcome.decisions, "decision", "decisions"));
+            self.met("auth", counted(self.outcome.decisions, "decision", "decisions"));
         }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
-            let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
             let detail = after
                 .map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
-            self.line("liveness", names, detail);
+            self.met("liveness", detail);
         }
         if wanted.watch && !self.outcome.watches.is_empty() {
             self.watches();
@@ -213,6 +206,12 @@ impl Checks<'_> {
             self.fail("panic", message.clone(), Vec::new());
             self.line("panic", vec!["panic".into()], "a member panicked".into());
         }
+    }
+
+    /// Says what became of a check that was made on the way.
+    fn met(&mut self, check: &str, detail: String) {
+        let names = self.failed(|name| name == check);
+        self.line(check, names, detail);
     }
 
     /// Takes over what failed on the way and is one of these.
