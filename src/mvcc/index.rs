@@ -1,42 +1,67 @@
 //! The index: for each key, when it changed.
 //!
-//! A B-tree of [`KeyIndex`]es ([`super::key_tree`]), in memory alone. It owns copies of its keys: a slice of the request would keep the whole
-//! entry, value included, from being freed.
+//! The keys lie in slots that are found by hash ([`super::keys`]), each with its generations, and a B-tree has them in
+//! order ([`super::order`]); all of it in memory alone. The index owns copies of its keys: a slice of the request would
+//! keep the whole entry, value included, from being freed.
 
 use super::Revision;
-use super::key_index::{Change, KeyIndex};
-use super::key_tree::KeyTree;
+pub use super::key_index::Change;
+use super::key_index::KeyIndex;
+use super::keys::{Keys, Slot};
+use super::order::Order;
 
 /// Key → generations.
 #[derive(Debug, Default)]
-pub(super) struct Index {
-    keys: KeyTree<KeyIndex>,
+pub struct Index {
+    keys: Keys,
+    order: Order,
 }
 
 impl Index {
     /// Adds a put, later than all before it. Says what the key is now.
-    pub(super) fn put(&mut self, key: &[u8], at: Revision) -> Change {
-        self.keys.entry(key).put(at)
+    pub fn put(&mut self, key: &[u8], at: Revision) -> Change {
+        let (slot, new) = self.keys.find_or_add(key);
+        if new {
+            self.order.add(vec![slot], &self.keys);
+        }
+        self.keys[slot].put(at)
     }
 
-    /// A key's generations, to add what was recorded.
-    pub(super) fn restore(&mut self, key: &[u8]) -> &mut KeyIndex {
-        self.keys.entry(key)
+    /// Adds recorded changes, in the order in which they were made. `add` is told each, and its key's generations.
+    ///
+    /// All keys are looked for before any is added: nothing waits for anything then, and the processor fetches what
+    /// several searches look at in the time of one.
+    pub(super) fn restore<'k, E>(
+        &mut self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        mut add: impl FnMut(usize, &mut KeyIndex) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let found: Vec<Option<Slot>> = keys.clone().map(|key| self.keys.find(key)).collect();
+        let mut run = Vec::new();
+        for (i, (key, found)) in keys.zip(found).enumerate() {
+            let (slot, new) = found.map_or_else(|| self.keys.find_or_add(key), |slot| (slot, false));
+            if new {
+                run.push(slot);
+            }
+            add(i, &mut self.keys[slot])?;
+        }
+        self.order.add(run, &self.keys);
+        Ok(())
     }
 
     /// Adds a tombstone, later than all before it. `false` if the key does not live.
     pub(super) fn tombstone(&mut self, key: &[u8], at: Revision) -> bool {
-        self.keys.get_mut(key).is_some_and(|key_index| key_index.tombstone(at))
+        self.keys.find(key).is_some_and(|slot| self.keys[slot].tombstone(at))
     }
 
     /// Whether any revision of `key` is known.
     pub(super) fn contains(&self, key: &[u8]) -> bool {
-        self.keys.get(key).is_some()
+        self.keys.find(key).is_some()
     }
 
     /// The last change of `key` at or before main revision `at`, unless it is a tombstone.
-    pub(super) fn get(&self, key: &[u8], at: i64) -> Option<Change> {
-        self.keys.get(key)?.get(at)
+    pub fn get(&self, key: &[u8], at: i64) -> Option<Change> {
+        self.keys[self.keys.find(key)?].get(at)
     }
 
     /// The keys of the interval that live at main revision `at`, ascending, with their last change.
@@ -46,13 +71,13 @@ impl Index {
         to: Option<&'a [u8]>,
         at: i64,
     ) -> impl Iterator<Item = (&'a [u8], Change)> + 'a {
-        self.keys.range(from, to).filter_map(move |(key, key_index)| Some((key, key_index.get(at)?)))
+        self.slots(from, to).filter_map(move |slot| Some((self.keys.key(slot), self.keys[slot].get(at)?)))
     }
 
     /// The revisions from main revision `since` on at which keys of the interval changed, ascending.
     pub(super) fn range_since(&self, from: &[u8], to: Option<&[u8]>, since: i64) -> Vec<Revision> {
         let mut revisions = Vec::new();
-        self.keys.range(from, to).for_each(|(_, key_index)| key_index.since(since, &mut revisions));
+        self.slots(from, to).for_each(|slot| self.keys[slot].since(since, &mut revisions));
         revisions.sort_unstable();
         revisions
     }
@@ -60,18 +85,31 @@ impl Index {
     /// Drops what nobody can ask for who reads `key` at main revision `at` or later, or watches it from there on; the key
     /// itself if nothing is left. Returns the one revision up to `at` that stays; a tombstone at `at` does with
     /// `keep_tombstone`.
-    pub(super) fn compact(&mut self, key: &[u8], at: i64, keep_tombstone: bool) -> Option<Revision> {
-        let key_index = self.keys.get_mut(key)?;
-        let kept = key_index.compact(at, keep_tombstone);
-        if key_index.is_empty() {
-            self.keys.remove(key);
+    pub fn compact(&mut self, key: &[u8], at: i64, keep_tombstone: bool) -> Option<Revision> {
+        let slot = self.keys.find(key)?;
+        let kept = self.keys[slot].compact(at, keep_tombstone);
+        if self.keys[slot].is_empty() {
+            self.order.remove(key, &self.keys);
+            self.keys.remove(slot);
         }
         kept
     }
 
     /// Takes over the keys of `other`. Where both have a key, `other`'s generations replace this index's.
-    pub(super) fn overwrite(&mut self, other: Index) {
-        self.keys.append(other.keys);
+    pub(super) fn overwrite(&mut self, mut other: Index) {
+        let slots: Vec<Slot> = other.slots(&[], None).collect();
+        let generations: Vec<KeyIndex> = slots.iter().map(|slot| std::mem::take(&mut other.keys[*slot])).collect();
+        let mut generations = generations.into_iter();
+        let keys = slots.iter().map(|slot| other.keys.key(*slot));
+        let replaced = self.restore(keys, |_, kept| {
+            *kept = generations.next().expect("invariant: each key has its own");
+            Ok::<_, std::convert::Infallible>(())
+        });
+        replaced.unwrap_or_else(|never| match never {});
+    }
+
+    fn slots<'a>(&'a self, from: &[u8], to: Option<&'a [u8]>) -> impl Iterator<Item = Slot> + 'a {
+        self.order.range(from, to, &self.keys)
     }
 }
 
@@ -175,6 +213,6 @@ mod tests {
         assert_eq!(index.compact(b"a", 3, true), Some(Revision { main: 3, sub: 0 }), "its tombstone");
         assert_eq!(index.compact(b"a", 4, true), None);
         assert_eq!(index.compact(b"b", 4, true), Some(Revision { main: 2, sub: 0 }));
-        assert_eq!(index.keys.range(b"", None).count(), 1);
+        assert_eq!(index.slots(b"", None).count(), 1);
     }
 }

@@ -23,13 +23,13 @@ use super::Revision;
 
 /// A live key as it stands after one of its changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Change {
+pub struct Change {
     /// When it changed.
-    pub(super) at: Revision,
+    pub at: Revision,
     /// Main revision of the put that created the key.
-    pub(super) create_revision: i64,
+    pub create_revision: i64,
     /// Changes since then, that one included: from 1.
-    pub(super) version: i64,
+    pub version: i64,
 }
 
 /// See the module.

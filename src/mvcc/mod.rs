@@ -14,18 +14,20 @@
 //!
 //! The index is rebuilt from the engine at start; nothing but the engine's pairs has to survive.
 //!
-//! `key_index` and `index` say when keys changed, `read` and `write` serve requests from `record`s, `compact` forgets, `restore` begins
-//! again from an engine's records, `hash` compares members. `events` reads records as history, and [`watch`] tells it to
-//! those who asked.
+//! [`index`] says when keys changed (`keys` finds one, `order` has them in order, `key_index` is one key's history), `read`
+//! and `write` serve requests from `record`s, `compact` forgets, `restore` begins again from an engine's records, `hash`
+//! compares members. `events` reads records as history, and [`watch`] tells it to those who asked.
 //!
 //! Left out here: leases, which have a chapter (and files) of their own.
 
 mod compact;
 mod events;
 mod hash;
-mod index;
+mod heads;
+pub mod index;
 mod key_index;
-mod key_tree;
+mod keys;
+mod order;
 mod read;
 mod record;
 mod restore;

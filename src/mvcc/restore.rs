@@ -14,7 +14,7 @@ use super::record::{self, UNBELIEVABLE, hex};
 use super::{Applied, Bucket, CONSISTENT_INDEX, Engine, Index, RestoreError, Revision, Store, StoreConfig, TERM};
 use crate::bug::Bug;
 use crate::pb::mvccpb::KeyValueRef;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// A store in the making.
 #[derive(Debug)]
@@ -58,18 +58,22 @@ impl Restoring {
         // ended one of them is passed over.
         let mut fresh = Index::default();
         let index = if clobbers { &mut fresh } else { &mut store.index };
-        let (mut seen, mut result) = (0, Ok(()));
+        let (mut batch, mut seen, mut result) = (Batch::default(), 0, Ok(()));
         let start = std::mem::take(from);
         store.engine.range(Bucket::Key, &start, None, &mut |key, value| {
-            result = restore(index, last, key, value, skips, see);
+            result = batch.read(last, key, value, see);
             seen += 1;
             if seen == chunk {
                 // The least key after this one.
                 *from = [key, &[0]].concat();
             }
+            if result.is_ok() && batch.changes.len() == BATCH {
+                result = batch.add_to(index, skips);
+            }
             result.is_ok() && seen < chunk
         })?;
         result?;
+        batch.add_to(index, skips)?;
         store.index.overwrite(fresh);
         if seen < chunk {
             store.revision = store.revision.max(last.main);
@@ -107,39 +111,101 @@ impl Store {
     }
 }
 
-fn restore(
-    index: &mut Index,
-    last: &mut Revision,
-    key: &[u8],
-    value: &[u8],
-    skips: bool,
-    see: &mut dyn FnMut(&KeyValueRef<'_>, bool),
-) -> Result<(), RestoreError> {
-    let broken = |expected| RestoreError::Record { key: hex(key), expected };
-    let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
-    Revision::decode(key).ok_or_else(|| broken(revision))?;
-    let room = "a revision from (1,0) on that leaves room for others";
-    let (at, tombstone) = record::revision(key).ok_or_else(|| broken(room))?;
-    if at <= *last {
-        return Err(broken("a revision that no other record has"));
+/// Changes that were read and checked, and are added to the index together: as many as stay in a processor's cache.
+#[derive(Debug, Default)]
+struct Batch {
+    /// The keys, one behind the other.
+    keys: Vec<u8>,
+    changes: Vec<Recorded>,
+}
+
+const BATCH: usize = 1_024;
+
+#[derive(Debug)]
+struct Recorded {
+    /// Where its key ends.
+    end: usize,
+    at: Revision,
+    /// The put; `None` for a tombstone.
+    put: Option<Change>,
+}
+
+impl Recorded {
+    fn broken(&self, expected: &'static str) -> RestoreError {
+        RestoreError::Record { key: hex(&self.at.encode(self.put.is_none())), expected }
     }
-    *last = at;
-    let kv = KeyValueRef::decode(value).ok_or_else(|| broken("an mvccpb.KeyValue"))?;
-    see(&kv, tombstone);
-    if tombstone {
-        if skips && !index.contains(kv.key) {
-            return Ok(());
+}
+
+impl Batch {
+    fn read(
+        &mut self,
+        last: &mut Revision,
+        key: &[u8],
+        value: &[u8],
+        see: &mut dyn FnMut(&KeyValueRef<'_>, bool),
+    ) -> Result<(), RestoreError> {
+        let broken = |expected| RestoreError::Record { key: hex(key), expected };
+        let revision = "a revision: 8 bytes, '_', 8 bytes, and 't' for a tombstone";
+        Revision::decode(key).ok_or_else(|| broken(revision))?;
+        let room = "a revision from (1,0) on that leaves room for others";
+        let (at, tombstone) = record::revision(key).ok_or_else(|| broken(room))?;
+        if at <= *last {
+            return Err(broken("a revision that no other record has"));
         }
-        return index.restore(kv.key).restore_tombstone(at).map_err(broken);
+        *last = at;
+        let kv = KeyValueRef::decode(value).ok_or_else(|| broken("an mvccpb.KeyValue"))?;
+        if !tombstone {
+            if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
+                return Err(broken("a key/value modified at the record's own revision and created no later"));
+            }
+            if !(1..UNBELIEVABLE).contains(&kv.version) {
+                return Err(broken("a version from 1 on that leaves room for others"));
+            }
+        }
+        see(&kv, tombstone);
+        let put = (!tombstone).then_some(Change { at, create_revision: kv.create_revision, version: kv.version });
+        self.keys.extend(kv.key);
+        self.changes.push(Recorded { end: self.keys.len(), at, put });
+        Ok(())
     }
-    if kv.mod_revision != at.main || !(1..=at.main).contains(&kv.create_revision) {
-        return Err(broken("a key/value modified at the record's own revision and created no later"));
+
+    fn add_to(&mut self, index: &mut Index, skips: bool) -> Result<(), RestoreError> {
+        if skips {
+            self.skip_lone_tombstones(index);
+        }
+        let Batch { keys, changes } = self;
+        index.restore(each(keys, changes), |i, key_index| {
+            let added = match changes[i].put {
+                Some(put) => key_index.restore(put),
+                None => key_index.restore_tombstone(changes[i].at),
+            };
+            added.map_err(|expected| changes[i].broken(expected))
+        })?;
+        keys.clear();
+        changes.clear();
+        Ok(())
     }
-    if !(1..UNBELIEVABLE).contains(&kv.version) {
-        return Err(broken("a version from 1 on that leaves room for others"));
+
+    /// Drops tombstones of keys of which nothing else is known.
+    fn skip_lone_tombstones(&mut self, index: &Index) {
+        let Batch { keys, changes } = std::mem::take(self);
+        let mut put = BTreeSet::new();
+        for (key, change) in each(&keys, &changes).zip(&changes) {
+            if change.put.is_some() {
+                put.insert(key);
+            }
+            if put.contains(key) || index.contains(key) {
+                self.keys.extend(key);
+                self.changes.push(Recorded { end: self.keys.len(), ..*change });
+            }
+        }
     }
-    let change = Change { at, create_revision: kv.create_revision, version: kv.version };
-    index.restore(kv.key).restore(change).map_err(broken)
+}
+
+/// The key of each change.
+fn each<'k>(keys: &'k [u8], changes: &'k [Recorded]) -> impl Iterator<Item = &'k [u8]> + Clone {
+    let begins = std::iter::once(0).chain(changes.iter().map(|change| change.end));
+    begins.zip(changes).map(|(begin, change)| &keys[begin..change.end])
 }
 
 fn number(engine: &dyn Engine, mark: &'static [u8]) -> Result<u64, RestoreError> {
