@@ -162,13 +162,10 @@ impl Checks<'_> {
             self.serializable();
         }
         if wanted.members_equal {
-            let names = self.failed(|check| check == "members-equal");
-            let compared = counted(self.outcome.compared, "state compared", "states compared");
-            self.line("members-equal", names, compared);
+            self.met("members-equal", counted(self.outcome.compared, "state compared", "states compared"));
         }
         if wanted.wal_replay {
-            let names = self.failed(|check| check == "wal-replay");
-            self.line("wal-replay", names, counted(self.outcome.replays, "restart", "restarts"));
+            self.met("wal-replay", counted(self.outcome.replays, "restart", "restarts"));
         }
         if wanted.wal_replay_equals_backend {
             let compared = counted(self.outcome.stores_compared, "store compared", "stores compared");
