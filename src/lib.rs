@@ -14,7 +14,7 @@
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
 //!   alarm     what is wrong and concerns them all    │
-//!   mvcc/     revisions, index, txn,                 ├──► auth ──► backend
+//!   mvcc/     revisions, index, txn,                 │      └──────► auth ──► api, backend
 //!             compaction, hash, watch                ├──► wal, snap ──► disk
 //!   lease/    what lives how long                    │      └──────────► raft
 //!   auth/     who may do what                        │
@@ -53,7 +53,7 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Auth on the member (the module stands), membership changes by clients, and the edge with real sockets.
+//! Membership changes by clients, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 

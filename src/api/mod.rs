@@ -1,11 +1,15 @@
 //! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
 //!
 //! `validate` refuses what can be seen to be wrong before anything is done; `error` says what went wrong, and in which
-//! words.
+//! words. `auth` has the requests about users and roles, and says who asks.
 
+mod auth;
+mod auth_error;
 mod error;
 mod validate;
 
+pub use auth::{AuthRequest, AuthResponse, Credentials};
+pub use auth_error::AuthError;
 pub use error::{Code, Error};
 pub use validate::validate;
 
@@ -55,12 +59,15 @@ pub enum Request {
     Status,
     /// Hash this member's keys at a revision.
     HashKv(HashKvRequest),
+    /// Something about users, roles and who may do what.
+    Auth(AuthRequest),
     /// Hash all buckets of this member's database.
     Hash,
 }
 
 impl Request {
-    /// Whether it goes through the log, whatever becomes of it there. The others are answered by members themselves.
+    /// Whether it changes keys, leases or alarms, through the log: not to be asked again by whoever did not hear the
+    /// answer. Those about users go through the log, too, and may be repeated: they say what shall be.
     pub fn is_write(&self) -> bool {
         match self {
             Request::Put(_)
@@ -78,6 +85,7 @@ impl Request {
             | Request::MoveLeader(_)
             | Request::Status
             | Request::HashKv(_)
+            | Request::Auth(_)
             | Request::Hash => false,
         }
     }
@@ -118,6 +126,8 @@ pub enum Response {
     Status(StatusResponse),
     /// To [`Request::HashKv`].
     HashKv(HashKvResponse),
+    /// To [`Request::Auth`].
+    Auth(AuthResponse),
     /// To [`Request::Hash`].
     Hash(HashResponse),
 }

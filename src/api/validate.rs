@@ -31,6 +31,7 @@ pub fn validate(request: &Request, max_ops: usize) -> Result<(), Error> {
         | Request::Alarm(_)
         | Request::Status
         | Request::HashKv(_)
+        | Request::Auth(_)
         | Request::Hash => Ok(()),
     }
 }

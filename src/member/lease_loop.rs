@@ -80,7 +80,9 @@ impl Member {
         }
         for &id in leases.iter().filter(|id| self.state.lessor.contains(**id)) {
             let number = self.writes.take_number();
-            let data = apply::encode(number, Request::LeaseRevoke(LeaseRevokeRequest { id }));
+            // The member itself asks for it, and auth has to let it.
+            let root = self.state.auth.root_info();
+            let data = apply::encode_as(&root, number, Request::LeaseRevoke(LeaseRevokeRequest { id }));
             // One that is dropped comes again: the lessor names it anew after three seconds.
             let _ = self.raft.propose(EntryKind::Normal, data.into());
         }

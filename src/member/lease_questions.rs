@@ -14,7 +14,8 @@
 //! come is asked again.
 
 use super::{Effects, Member, PeerMessage, TraceEvent};
-use crate::api::{Error, RequestId, Response};
+use crate::api::{AuthError, Credentials, Error, RequestId, Response};
+use crate::apply::State;
 use crate::lease::{LeaseError, Renewal, TimeToLive};
 use crate::pb::etcdserverpb::{
     LeaseCheckpoint, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
@@ -88,11 +89,22 @@ impl Member {
         &mut self,
         now: Now,
         id: RequestId,
+        who: &Credentials,
         request: LeaseTimeToLiveRequest,
         fx: &mut Effects,
     ) {
         let LeaseTimeToLiveRequest { id: lease, keys } = request;
+        if keys && let Err(error) = self.may_see_keys(now, who, lease) {
+            fx.replies.push((id, Err(error.into())));
+            return;
+        }
         self.ask_about_lease(now, Asker::Client(id, keys), LeaseQuestion::TimeToLive(lease), fx);
+    }
+
+    fn may_see_keys(&mut self, now: Now, who: &Credentials, lease: i64) -> Result<(), AuthError> {
+        let info = self.info(now, who)?;
+        let State { auth, lessor, .. } = &self.state;
+        auth.check_lease_keys(&info, lease, &|lease| lessor.keys(lease).cloned().collect())
     }
 
     /// Another member asks on behalf of its client.

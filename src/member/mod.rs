@@ -28,9 +28,12 @@
 //! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
 //!   ([`hasher`]) hashes keys, and **the corruption check** ([`corruption`]) compares members by that (lesson 12).
 //!
-//! Left out: auth and membership changes, which come with their chapters.
+//! - **auth** ([`auth_loop`]) says who asks, and has passwords hashed beside the steps (lesson 05).
+//!
+//! Left out: membership changes, which come with their chapter.
 
 mod apply_loop;
+mod auth_loop;
 mod auto_compactor;
 mod committer;
 mod compactor;
@@ -40,6 +43,7 @@ mod defragger;
 mod effects;
 mod hasher;
 mod installer;
+mod job;
 mod lease_loop;
 mod lease_questions;
 mod peers;
@@ -57,13 +61,15 @@ pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, Peer};
 pub use corruption::PeerHash;
 pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use job::{Job, JobId, JobOutput, Work};
 pub use lease_questions::{LeaseAnswer, LeaseQuestion};
 pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
 
-use crate::api::{Error, Request, RequestId, Response};
+use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::apply::State;
+use crate::auth::AuthStore;
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskRead, FileName};
 use crate::mvcc::Store;
@@ -75,6 +81,7 @@ use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
 use crate::wal::Wal;
 use apply_loop::ApplyLoop;
+use auth_loop::AuthLoop;
 use auto_compactor::AutoCompactor;
 use committer::Committer;
 use compactor::Compactor;
@@ -111,6 +118,7 @@ pub struct Member {
     hasher: Hasher,
     corruption: Corruption,
     watch_loop: WatchLoop,
+    auth_loop: AuthLoop,
     snapshotter: Snapshotter,
     committer: Committer,
     compactor: Compactor,
@@ -141,10 +149,11 @@ impl Member {
                 }
                 self.raft.step(message);
             }
-            Input::Request(id, request) if self.corruption.holds_clients() => self.corruption.hold(id, request),
-            Input::Request(id, request) => self.on_request(now, id, request, fx),
+            Input::Request(id, request) => self.on_request_as(now, id, Credentials::None, request, fx),
+            Input::RequestAs(id, who, request) => self.on_request_as(now, id, who, request, fx),
             Input::Peer(from, message) => self.on_peer(now, from, message, fx),
-            Input::Stream(stream, input) => self.on_stream(now, stream, input, fx),
+            Input::Stream(stream, input) => self.on_stream_input(now, stream, input, fx),
+            Input::JobDone(id, output) => self.on_job_done(now, id, output, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
             Input::TakeSnapshot => self.snapshotter.demand(),
@@ -162,6 +171,7 @@ impl Member {
         self.run_raft_loop(now, fx);
         self.run_installer(now, fx);
         self.run_apply_loop(now, fx);
+        self.run_auth_loop(now, fx);
         // What was applied can let a snapshot begin, and what was proposed or acknowledged meanwhile be sent.
         self.run_compactor(now, fx);
         self.run_committer(now, fx);
@@ -202,25 +212,35 @@ impl Member {
             self.hasher_wakes_at(),
             self.corruption_wakes_at(),
             self.watch_wakes_at(),
+            self.auth_loop.wake_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
     }
 
-    fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
+    fn on_request(&mut self, now: Now, id: RequestId, who: Credentials, request: Request, fx: &mut Effects) {
         match request {
-            Request::Range(range) => self.on_range(now, id, range, fx),
+            Request::Range(range) => self.on_range(now, id, who, range, fx),
             Request::LeaseKeepAlive(request) => self.on_keepalive(now, id, request.id, fx),
-            Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, request, fx),
+            Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, &who, request, fx),
             Request::LeaseLeases => self.on_leases(id, fx),
-            Request::Defragment => self.defragger.ask(id),
+            Request::Defragment => match self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)) {
+                Ok(()) => self.defragger.ask(id),
+                Err(error) => fx.replies.push((id, Err(error.into()))),
+            },
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
+            Request::Auth(request) => self.on_auth(now, id, who, request, fx),
             Request::Status => self.on_status(id, fx),
-            Request::HashKv(request) => self.on_hash_kv(now, id, request.revision, fx),
-            Request::Hash => self.on_hash(id),
+            Request::HashKv(_) | Request::Hash => {
+                match (self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)), request) {
+                    (Ok(()), Request::HashKv(request)) => self.on_hash_kv(now, id, request.revision, fx),
+                    (Ok(()), _) => self.on_hash(id),
+                    (Err(error), _) => fx.replies.push((id, Err(error.into()))),
+                }
+            }
             write => {
                 assert!(write.is_write(), "invariant: the rest goes through the log");
-                self.on_write(now, id, write, fx);
+                self.on_write(now, id, who, write, fx);
             }
         }
     }
@@ -339,6 +359,11 @@ impl Member {
         &self.state.store
     }
 
+    /// Its users and roles, to look at.
+    pub fn auth(&self) -> &AuthStore {
+        &self.state.auth
+    }
+
     /// Approximate bytes held in memory: log and store.
     pub fn memory_bytes(&self) -> u64 {
         self.raft.log().bytes() + self.state.store.engine().stats().memory
@@ -362,6 +387,7 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::Compact(_) => Response::Compact(CompactionResponse { header }),
         Response::LeaseGrant(response) => Response::LeaseGrant(LeaseGrantResponse { header, ..response }),
         Response::LeaseRevoke(_) => Response::LeaseRevoke(LeaseRevokeResponse { header }),
+        Response::Auth(response) => Response::Auth(response.with_header(header)),
         Response::Alarm(response) => Response::Alarm(AlarmResponse { header, ..response }),
         // Those that this member answers itself have theirs.
         response @ (Response::LeaseKeepAlive(_)

@@ -1,5 +1,6 @@
 //! A member on a perfect disk: it bootstraps, serves, comes back; and it refuses to start on what breaks its promises.
 
+mod auth;
 mod corruption;
 mod leases;
 mod quota;
@@ -65,6 +66,7 @@ impl Bench {
             self.replies.append(&mut fx.replies);
             self.watched.append(&mut fx.watch);
             inputs.extend(fx.disk.iter().map(|op| Input::Disk(self.disk.get().apply(op))));
+            inputs.extend(fx.jobs.iter().map(|job| Input::JobDone(job.id, job.work.run())));
         }
     }
 

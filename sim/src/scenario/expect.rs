@@ -58,6 +58,7 @@ pub const CHECKS: &[&str] = &[
     "member-stopped",
     "lease",
     "transfer-total",
+    "auth",
     "liveness",
     "panic",
     "watch-filter",

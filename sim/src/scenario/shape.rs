@@ -5,7 +5,7 @@
 
 use super::{
     DiskErrorKind, Endpoints, Engine, Family, Fence, FileKind, Freelist, Guard, InFlight, MessageKind, Observation,
-    PlotKind, Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
+    PlotKind, Profile, Revision, Target, Tokens, Tolerance, Unsynced, User, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     expect::ExpectShape,
@@ -119,6 +119,11 @@ pub(super) struct ClusterShape {
     pub(super) lease_checkpoint: Key<Time>,
     /// How often watches that want it hear of their progress (default 10 min).
     pub(super) watch_progress_interval: Key<Time>,
+    /// Whether users and roles are set up at the start, and auth turned on (default false): `root`, and `u1` to `u3`,
+    /// who may read and write the keys of the workloads.
+    pub(super) auth: Key<bool>,
+    /// What tokens the members give out (default simple).
+    pub(super) tokens: Key<Tokens>,
     /// Bugs that are switched on: "name", or "name@n2" in one member.
     pub(super) bugs: Option<Vec<At<BugText>>>,
 }
@@ -157,6 +162,8 @@ pub(super) struct WorkloadShape {
     pub(super) compact_every: Key<Time>,
     /// Which members they talk to (default all).
     pub(super) endpoints: Key<Endpoints>,
+    /// As whom they ask, where the cluster has auth (default root).
+    pub(super) user: Key<User>,
     /// When they begin (default 0).
     pub(super) start: Key<Time>,
     /// When they stop (default: at the end).
@@ -370,6 +377,8 @@ pub(super) struct CostShape {
     pub(super) per_record: Key<Time>,
     /// Each KiB copied or encoded on the way (default 0.5 µs).
     pub(super) per_kib: Key<Time>,
+    /// A password hashed or checked, beside the member's other work (default 60 ms).
+    pub(super) bcrypt: Key<Time>,
 }
 
 /// Which checks judge the run (default: all), and what they may spend.
@@ -392,6 +401,8 @@ pub(super) struct CheckShape {
     pub(super) backend_check: Key<bool>,
     /// No member stops by itself unless a fault of a disk makes it.
     pub(super) member_stopped: Key<bool>,
+    /// Every member lets entries and reads through, and refuses them, as the committed log says.
+    pub(super) auth: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
     /// No lease ends before its time is over, and each in the end.

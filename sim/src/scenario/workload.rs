@@ -35,6 +35,8 @@ pub struct Workload {
     pub compact_every: u64,
     /// Which members they talk to.
     pub endpoints: Endpoints,
+    /// As whom they ask, where the cluster has auth.
+    pub user: User,
     /// When they begin, in nanoseconds of the run.
     pub start: u64,
     /// When they stop; `None`: at the end of the run.
@@ -61,6 +63,7 @@ impl Default for Workload {
             stall: Range64::exactly(0),
             compact_every: 300 * SECOND,
             endpoints: Endpoints::All,
+            user: User::Root,
             start: 0,
             stop: None,
             watching: Watching::default(),
@@ -87,6 +90,8 @@ vocabulary! {
         ListWatch = "list-watch",
         /// How etcd v2 served watches, modelled on the client's side: the last 1,000 changes, and one long poll for each.
         V2Ring = "v2-ring",
+        /// Administrators: permissions, roles and users come and go while others work (needs `cluster.auth`).
+        Auth = "auth",
         /// Locks that are taken, written under and given back by clients that stall now and then.
         Locks = "locks",
         /// Elections: clients that campaign, proclaim and resign.
@@ -103,6 +108,20 @@ vocabulary! {
         ModRevisions = "mod-revisions",
         /// The payer's balance, and nothing else.
         Value = "value",
+    }
+}
+
+vocabulary! {
+    /// A user that is set up where the cluster has auth.
+    pub enum User("user") {
+        /// It may do anything.
+        Root = "root",
+        /// It has the role `r1`.
+        U1 = "u1",
+        /// It has the role `r2`.
+        U2 = "u2",
+        /// It has the role `r3`.
+        U3 = "u3",
     }
 }
 

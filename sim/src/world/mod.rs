@@ -19,6 +19,7 @@
 //!
 //! Left out: what a machine does below the process (page faults, interrupts), TCP's own congestion, and Byzantine peers.
 
+mod admin;
 pub mod client;
 mod clock;
 pub mod database;
@@ -35,6 +36,7 @@ mod net;
 mod node;
 mod observe;
 mod operators;
+mod options;
 mod outcome;
 pub mod plan;
 pub(crate) mod process;
@@ -54,9 +56,11 @@ pub use client::Client;
 pub use digest::{Checkpoint, Perturb};
 pub use mirror::Mirror;
 pub use observe::{LeaderChange, Tally};
+pub use options::{Options, Watcher};
 pub use outcome::{KeptFile, Outcome};
 pub use plan::Resolved;
 
+use crate::check::auth::Decision;
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
 use crate::check::lessor::LeaseChecker;
@@ -76,9 +80,10 @@ use observe::Observer;
 use plan::{Planned, Waiting};
 use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
-use seedbed::api::Request;
+use requests::{Phase, Probes};
+use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::disk::{DiskDone, DiskOp};
-use seedbed::member::{Costs, Effects, PeerMessage, StreamInput, TraceEvent};
+use seedbed::member::{Costs, Effects, Input, JobId, JobOutput, PeerMessage, StreamInput};
 use seedbed::mvcc::watch::StreamId;
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
@@ -131,6 +136,10 @@ enum Event {
     LineLost { node: NodeIndex, life: u32, stream: StreamId },
     /// Whoever watches has had time enough to hear everything.
     Heard,
+    /// A client's request arrives that says who asks.
+    RequestAs { node: NodeIndex, call: u64, operation: u32, who: Credentials, request: Request },
+    /// A member's job is done.
+    JobDone { node: NodeIndex, life: u32, id: JobId, output: JobOutput },
 }
 
 /// An event, and the record of what scheduled it.
@@ -138,27 +147,6 @@ enum Event {
 struct Scheduled {
     cause: RecordId,
     event: Event,
-}
-
-/// Who watches a run: gets every event as text, and the members' own trace events. Watching changes nothing.
-pub trait Watcher {
-    /// An event of the world is about to happen.
-    fn on_event(&mut self, at: Nanos, number: u64, what: &dyn std::fmt::Debug);
-    /// Something happened inside a member, in this term.
-    fn on_trace(&mut self, at: Nanos, node: NodeIndex, term: u64, event: &TraceEvent);
-}
-
-/// What a run is told beside scenario and seed.
-#[derive(Default)]
-pub struct Options {
-    /// Someone to watch.
-    pub watcher: Option<Box<dyn Watcher + Send>>,
-    /// A resolved plan to follow, in place of the conditions and targets of the scenario.
-    pub follow: Option<Vec<Resolved>>,
-    /// For tests of the digest.
-    pub perturb: Option<Perturb>,
-    /// Whether the outcome holds what is on the members' disks at the end.
-    pub keep_data: bool,
 }
 
 /// How long a run goes on after one of Raft's invariants was broken.
@@ -212,6 +200,8 @@ pub(crate) struct World {
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
     lease_checker: LeaseChecker,
+    /// What members let through and refused, where there is auth.
+    decisions: Vec<Decision>,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
     store_to_compare: bool,
     files_checked: u64,
@@ -229,26 +219,6 @@ pub(crate) struct World {
     keep_data: bool,
     /// Kept between steps for its room.
     effects: Effects,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Chaos,
-    /// Healed; a leader is awaited.
-    AwaitLeader,
-    /// Writes go through every member.
-    Probing,
-    /// Nothing more will happen; those who watch hear the rest.
-    Hearing,
-    Over,
-}
-
-/// The proof of life: one write through every member.
-#[derive(Debug, Default)]
-struct Probes {
-    asked: Vec<NodeIndex>,
-    pending: Vec<NodeIndex>,
-    done_at: Option<Nanos>,
 }
 
 impl World {
@@ -298,6 +268,7 @@ impl World {
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
             lease_checker: LeaseChecker::new(settings::leases(&scenario).ttl_min),
+            decisions: Vec::new(),
             store_to_compare: false,
             files_checked: 0,
             stops: 0,
@@ -362,7 +333,16 @@ impl World {
             Event::Turn(node) => self.on_turn(node),
             Event::Disk { node, op, done, .. } => self.on_disk_done(node, &op, done),
             Event::PowerCut { node, fault, .. } => self.on_power_cut(node, fault),
-            Event::Request { node, call, operation, request } => self.on_request(node, call, operation, request),
+            Event::Request { node, call, operation, request } => {
+                self.on_request(node, call, operation, Input::Request(RequestId(call), request));
+            }
+            Event::RequestAs { node, call, operation, who, request } => {
+                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, request));
+            }
+            Event::JobDone { node, id, output, .. } => {
+                self.note(What::Turn(node));
+                self.input(node, Input::JobDone(id, output));
+            }
             Event::Reply { call, result } => {
                 self.note(What::Client);
                 if call >= operators::CALLS {

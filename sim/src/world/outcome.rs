@@ -3,6 +3,7 @@
 use super::record::{NodeIndex, RecordId, Records};
 use super::{Checkpoint, Mirror, Resolved, Tally, World};
 use crate::check::asked::Asked;
+use crate::check::auth;
 use crate::check::informer::SeenCache;
 use crate::check::lessor::LeaseTally;
 use crate::check::lock::Taken;
@@ -87,6 +88,8 @@ pub struct Outcome {
     pub stores_compared: u64,
     /// Compactions whose hashes were compared with another member's.
     pub compactions_compared: u64,
+    /// Entries and reads of which members said whether auth let them through.
+    pub decisions: u64,
     /// Databases whose pages were checked at the end.
     pub files_checked: u64,
     /// Members that stopped by themselves.
@@ -107,6 +110,10 @@ impl World {
     /// Ends the run; `stuck` says that it cannot go on.
     pub(super) fn into_outcome(mut self, stuck: Option<String>) -> Outcome {
         self.check_files();
+        let decisions = std::mem::take(&mut self.decisions);
+        let decided = decisions.len() as u64;
+        let result = auth::check(self.backend_checker.entries(), decisions);
+        self.fail(result);
         for node in &self.nodes {
             let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
             self.digest.fold(&(node.index, end));
@@ -156,6 +163,7 @@ impl World {
             replays: self.replay_checker.crashes(),
             stores_compared: self.backend_checker.compared(),
             compactions_compared: self.compaction_checker.compared(),
+            decisions: decided,
             files_checked: self.files_checked,
             stops: self.stops,
             notes: self.notes,
