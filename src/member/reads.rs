@@ -70,7 +70,7 @@ impl Read {
     fn fail(self, error: Error, fx: &mut Effects) {
         match self.asked {
             Asked::Range(id, ..) | Asked::Authenticate(id, _) => fx.replies.push((id, Err(error))),
-            Asked::Leadership(_) | Asked::Check => {}
+            Asked::Leadership(..) | Asked::Check => {}
         }
     }
 }
