@@ -97,7 +97,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 32] = [
+    pub const ALL: [Bug; 33] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -130,6 +130,7 @@ impl Bug {
         Bug::LoneTombstoneLost,
         Bug::AuthCiUnsaved,
         Bug::AuthCacheNotRestored,
+        Bug::RevokeUnauthenticated,
     ];
 
     /// The bug of that name.
