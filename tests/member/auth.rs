@@ -7,10 +7,10 @@ use seedbed::member::StreamInput;
 use seedbed::pb::authpb::{Permission, PermissionType, UserAddOptions};
 use seedbed::pb::etcdserverpb::watch_request::RequestUnion;
 use seedbed::pb::etcdserverpb::{
-    AlarmAction, AlarmRequest, AlarmType, AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest, AuthUserAddRequest,
-    AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest, AuthUserGrantRoleRequest,
-    AuthenticateRequest, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, RequestOp, TxnRequest,
-    WatchCreateRequest, WatchRequest, request_op,
+    AlarmAction, AlarmRequest, AlarmType, AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest,
+    AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest,
+    AuthUserGrantRoleRequest, AuthenticateRequest, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
+    RequestOp, TxnRequest, WatchCreateRequest, WatchRequest, request_op,
 };
 use seedbed::time::SECOND;
 
