@@ -100,7 +100,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 34] = [
+    pub const ALL: [Bug; 35] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -135,6 +135,7 @@ impl Bug {
         Bug::AuthCacheNotRestored,
         Bug::PromoteBeforeCatchup,
         Bug::JepsenLock,
+        Bug::RevokeUnauthenticated,
     ];
 
     /// The bug of that name.

@@ -379,4 +379,12 @@ impl Bug {
             },
         }
     }
+
+    /// What `--bug` takes to show it: its name, or where members of two versions must meet, its name in one of them.
+    pub fn switch(self) -> &'static str {
+        match self {
+            Bug::RevokeUnauthenticated => "revoke-unauthenticated@n1",
+            bug => bug.info().name,
+        }
+    }
 }

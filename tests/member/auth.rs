@@ -7,10 +7,10 @@ use seedbed::member::StreamInput;
 use seedbed::pb::authpb::{Permission, PermissionType, UserAddOptions};
 use seedbed::pb::etcdserverpb::watch_request::RequestUnion;
 use seedbed::pb::etcdserverpb::{
-    AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest, AuthUserAddRequest,
-    AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest, AuthUserGrantRoleRequest,
-    AuthenticateRequest, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, RequestOp, TxnRequest,
-    WatchCreateRequest, WatchRequest, request_op,
+    AlarmAction, AlarmRequest, AlarmType, AuthEnableRequest, AuthRoleAddRequest, AuthRoleGrantPermissionRequest,
+    AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserDeleteRequest, AuthUserGetRequest,
+    AuthUserGrantRoleRequest, AuthenticateRequest, LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
+    RequestOp, TxnRequest, WatchCreateRequest, WatchRequest, request_op,
 };
 use seedbed::time::SECOND;
 
@@ -127,6 +127,22 @@ fn a_password_brings_a_token_and_a_token_what_its_user_may_do() {
     assert_eq!(bench.ask_as(&Credentials::Token(text("x")), get_of("a")), Err(INVALID_TOKEN));
     assert!(bench.ask_as(&root(), Request::Put(put_of("x"))).is_ok());
     assert_eq!(bench.member.store().revision(), 3, "what is refused changes nothing");
+}
+
+/// Whoever may not do a thing does not hear of alarms either: a full database refuses those alone who may write.
+#[test]
+fn permissions_are_asked_before_alarms() {
+    let mut bench = Bench::guarded(settings());
+    let alice = bench.token("alice", "rabbit").unwrap();
+    let member_id = bench.member.id();
+    for (alarm, refused) in [(AlarmType::Nospace, Error::NoSpace), (AlarmType::Corrupt, Error::Corrupt)] {
+        let raise = AlarmRequest { action: AlarmAction::Activate.into(), member_id, alarm: alarm.into() };
+        assert!(bench.ask_as(&alice, Request::Alarm(raise)).is_ok());
+        assert_eq!(bench.ask_as(&alice, Request::Put(put_of("a"))), Err(refused.clone()));
+        assert_eq!(bench.ask_as(&alice, Request::Put(put_of("x"))), Err(DENIED));
+        assert_eq!(bench.ask_as(&Credentials::None, Request::Put(put_of("a"))), Err(NO_USER));
+    }
+    assert!(bench.ask_as(&root(), Request::Auth(role("other"))).is_ok(), "users and roles go on changing");
 }
 
 #[test]

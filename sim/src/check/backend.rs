@@ -92,11 +92,6 @@ impl BackendChecker {
         Err(Failure::new("wal-replay-equals-backend", text))
     }
 
-    /// The committed entries, the first of index 1.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// Stores compared.
     pub fn compared(&self) -> u64 {
         self.compared

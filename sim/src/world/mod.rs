@@ -64,7 +64,7 @@ use crate::check::auth::Decision;
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
 use crate::check::lessor::LeaseChecker;
-use crate::check::log::Committed;
+use crate::check::log::{Committed, Course};
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
 use crate::check::state::StateChecker;
@@ -200,6 +200,8 @@ pub(crate) struct World {
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
     lease_checker: LeaseChecker,
+    /// Where leases are watched and there is auth: what it lets through.
+    course: Option<Course>,
     /// What members let through and refused, where there is auth.
     decisions: Vec<Decision>,
     /// The member that steps has just loaded or replaced its store: what is in it is to be compared.
@@ -230,6 +232,8 @@ impl World {
         let known_targets =
             follow.iter().flatten().map(|resolved| (resolved.number, resolved.members.clone())).collect();
         let sources = scenario.faults.len() + scenario.operations.len();
+        let asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
+        let course = (scenario.cluster.auth && asks_anything).then(Course::default);
         let mut network = Stream::new(seed, "network");
         if options.perturb == Some(Perturb::Draw) {
             network.bits();
@@ -267,6 +271,7 @@ impl World {
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
+            course,
             lease_checker: LeaseChecker::new(settings::leases(&scenario).ttl_min),
             decisions: Vec::new(),
             store_to_compare: false,

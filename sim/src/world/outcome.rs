@@ -112,7 +112,7 @@ impl World {
         self.check_files();
         let decisions = std::mem::take(&mut self.decisions);
         let decided = decisions.len() as u64;
-        let result = auth::check(self.backend_checker.entries(), decisions);
+        let result = auth::check(&self.committed, decisions);
         self.fail(result);
         for node in &self.nodes {
             let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
