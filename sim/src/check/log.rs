@@ -8,7 +8,7 @@
 //! **How.** Entries are kept as their bytes, shared with the members' logs, and decoded one at a time: a run of a million
 //! entries is replayed without ever holding a million requests.
 //!
-//! Two things keep entries out, and what is kept out does nothing. First [auth](super::auth) is asked, by the model's
+//! Two things keep entries out, and what is kept out does nothing. First [`super::auth`] is asked, by the model's
 //! account of users and roles; whoever may not do a thing does not hear of alarms either. Then an alarm that is raised,
 //! from its own entry on until it is taken back.
 //!
