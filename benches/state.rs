@@ -21,6 +21,7 @@ use seedbed::pb::etcdserverpb::{
     Compare, CompareResult, CompareTarget, PutRequest, RangeRequest, RequestOp, TxnRequest, compare, request_op,
 };
 use seedbed::raft::{Entry, EntryKind};
+use seedbed::time::Now;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ fn applying(c: &mut Criterion) {
         group.bench_function(format!("{name} of 256 bytes"), |b| {
             b.iter_batched_ref(
                 || State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default()),
-                |state| entries.iter().for_each(|entry| drop(black_box(state.apply(0, entry).unwrap()))),
+                |state| entries.iter().for_each(|entry| drop(black_box(state.apply(Now::default(), entry).unwrap()))),
                 BatchSize::LargeInput,
             );
         });

@@ -2,12 +2,15 @@
 //!
 //! Each variant is a fault that etcd once carried (or a textbook mutant, said so). At the place where the historical
 //! code went wrong stands one readable branch, `if self.bugs.on(Bug::AckBeforeWal)`, and nothing else about it anywhere
-//! in the store: what the bug is, which versions had it and what shows it stands in the table (`table`).
+//! in the store: what the bug is, which versions had it and what shows it stands in the [table](BugInfo).
 //!
-//! Switches are per member, so that a cluster of mixed versions can be built. Without the cargo feature `bugs`
+//! Switches are per member, so that a cluster of mixed versions can be built. A bug of a client is in all clients, if it is
+//! switched on without a member's name. Without the cargo feature `bugs`
 //! [`BugSet::on`] is a constant `false` and the branches are compiled away.
 
 mod table;
+
+pub use table::BugInfo;
 
 /// A bug that can be switched on in one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +86,16 @@ pub enum Bug {
     /// Restoring the index passes over a tombstone whose earlier revisions are gone; a resumed compaction then removes
     /// it (etcd #19179).
     LoneTombstoneLost,
+    /// Changes of users and roles are written without the consistent index, so that a restart applies them again
+    /// (etcd #11651).
+    AuthCiUnsaved,
+    /// What users may do is not derived anew from the records of a snapshot (etcd #14571).
+    AuthCacheNotRestored,
+    /// The revoke of an expired lease carries no identity, and is not checked: two halves of an old version, which
+    /// fit together, but not with a new one (etcd #11689).
+    RevokeUnauthenticated,
+    /// A client that waits for a lock believes to hold it once nobody is before it, its own key gone or not (etcd #11408).
+    JepsenLock,
     /// A member's new address replaces all that Raft's part of its record says, that it is a learner too (etcd #21694).
     UpdateDropsLearner,
     /// A learner answers no candidate, though it may have been promoted without having heard of it (etcd #10998).
@@ -95,30 +108,9 @@ pub enum Bug {
     SnapshotCiOverwritten,
 }
 
-/// A row of the catalogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BugInfo {
-    /// The switch's name, as `--bug` takes it.
-    pub name: &'static str,
-    /// Where etcd's tracker tells about it.
-    pub issue: &'static str,
-    /// etcd versions that carried it.
-    pub versions: &'static str,
-    /// What it breaks.
-    pub class: &'static str,
-    /// What goes wrong, in one sentence.
-    pub summary: &'static str,
-    /// The scenario that shows it, as a path from the project's root.
-    pub scenario: &'static str,
-    /// The check that catches it, by its name among a run's failed checks.
-    pub check: &'static str,
-    /// Seeds, counted from 0, that the scenario needed until the check caught it.
-    pub seeds_to_find: u64,
-}
-
 impl Bug {
     /// Every bug that a scenario shows.
-    pub const ALL: [Bug; 35] = [
+    pub const ALL: [Bug; 40] = [
         Bug::AckBeforeWal,
         Bug::VoteNotDurable,
         Bug::ReadindexNoTermCommit,
@@ -149,6 +141,11 @@ impl Bug {
         Bug::RestoreForgetsWatchers,
         Bug::CompactDropsTombstone,
         Bug::LoneTombstoneLost,
+        Bug::AuthCiUnsaved,
+        Bug::AuthCacheNotRestored,
+        Bug::PromoteBeforeCatchup,
+        Bug::JepsenLock,
+        Bug::RevokeUnauthenticated,
         Bug::UpdateDropsLearner,
         Bug::LearnerNoVote,
         Bug::CampaignUnappliedConf,

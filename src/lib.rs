@@ -14,7 +14,7 @@
 //!   apply     an entry becomes a change              │      └──────► api
 //!   cluster/  who the members are                    │
 //!   alarm     what is wrong and concerns them all    │
-//!   mvcc/     revisions, index, txn,                 ├──► auth ──► backend
+//!   mvcc/     revisions, index, txn,                 │      └──────► auth ──► api, backend
 //!             compaction, hash, watch                ├──► wal, snap ──► disk
 //!   lease/    what lives how long                    │      └──────────► raft
 //!   auth/     who may do what                        │
@@ -26,6 +26,8 @@
 //!   disk      the seam to a disk            pb (etcd's encodings), time, bug
 //!   api       requests, answers, errors
 //!   disk_mem  a perfect disk, for tests      interval (a tree of key spans)
+//!
+//!   concurrency/  locks and elections, on the client's side: imports api, and nobody of the above imports it
 //! ```
 //!
 //! No arrow runs back, and `tests/tidy.rs` reads the sources to see that none does. The narrowest are worth knowing by
@@ -45,12 +47,13 @@
 //! 3. [`mod@apply`], [`mvcc`] and [`cluster`]: what a committed entry does; [`mvcc::watch`]: who is told of it.
 //! 4. [`backend`], then [`backend::bolt`]: where it comes to lie.
 //! 5. [`disk`], [`wal`], [`snap`]: what survives.
-//! 6. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
+//! 6. [`concurrency`]: what clients make of all this.
+//! 7. [`bug`], then a search for `bugs.on(`: how each of these once went wrong.
 //!
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Auth on the member (the module stands), membership changes by clients, and the edge with real sockets.
+//! Membership changes by clients, and the edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 
@@ -61,6 +64,7 @@ pub mod auth;
 pub mod backend;
 pub mod bug;
 pub mod cluster;
+pub mod concurrency;
 pub mod disk;
 pub mod disk_mem;
 pub mod interval;

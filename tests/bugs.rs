@@ -14,7 +14,7 @@ fn each_bug_is_caught_by_its_check_and_its_scenario_passes_without_it() {
         let file = scenario(path);
         let mut found = None;
         for seed in 0..seeds_to_find {
-            let with = run(&file, None, seed, &[name], Options::default()).report;
+            let with = run(&file, None, seed, &[bug.switch()], Options::default()).report;
             let without = run(&file, None, seed, &[], Options::default()).report;
             assert_eq!(without.exit, 0, "{path}, seed {seed}, bug off: {:?}", without.signature);
             if with.failed_checks.iter().any(|failed| failed == check) {

@@ -48,7 +48,7 @@ fn a_lease_takes_its_keys_with_it() {
     assert!(error(&ended(6, true, &[])).contains("revision 7, but a"));
 }
 
-fn held(client: u32, token: i64, from: u64, key_gone: Option<u64>) -> Held {
+fn held(client: u32, token: i64, from: i64, key_gone: Option<i64>) -> Held {
     Held { client, token, from, key_gone }
 }
 
@@ -61,6 +61,12 @@ fn a_lock_has_one_holder_at_a_time() {
     assert!(error.starts_with("client 1 was given the lock by token 12 while the key of client 2, token 9"), "{error}");
     let early = [held(1, 5, 10, Some(41)), held(2, 9, 40, None)];
     assert!(lock::check_holders(&early).unwrap_err().contains("client 2 was given the lock by token 9"));
+    let expired = [held(1, 5, 10, Some(40)), held(2, 9, 40, Some(30))];
+    assert!(
+        lock::check_holders(&expired).unwrap_err().contains("client 2 was given the lock by token 9 at revision 40")
+    );
+    let told_twice = [held(1, 5, 10, Some(20)), held(1, 5, 12, Some(20))];
+    assert_eq!(lock::check_holders(&told_twice), Ok(()));
     let backwards = [held(1, 9, 10, Some(20)), held(2, 5, 30, Some(40))];
     assert!(lock::check_holders(&backwards).unwrap_err().contains("client 1 was given the lock by token 9"));
     let twice = [held(1, 5, 10, Some(20)), held(2, 5, 30, None)];
@@ -74,7 +80,10 @@ fn what_a_lock_guards_takes_no_write_of_a_former_holder() {
     assert_eq!(lock::check_fencing(&right), Ok(()));
     let late = [write(1, 5, 1, true), write(2, 9, 2, true), write(1, 5, 3, true)];
     let error = lock::check_fencing(&late).unwrap_err();
-    assert_eq!(error, "a write of client 1 by token 5 was taken at 3 ns, although client 2 had written by token 9");
+    assert_eq!(
+        error,
+        "a write of client 1 by token 5 was taken at revision 3, although client 2 had written by token 9"
+    );
     let refused_first = [write(2, 9, 2, false), write(1, 5, 3, true)];
     assert_eq!(lock::check_fencing(&refused_first), Ok(()), "what was refused guards nothing");
 }

@@ -10,6 +10,7 @@ use seedbed::mvcc::{Applied, Store, StoreConfig};
 use seedbed::pb::etcdserverpb::{InternalRaftRequest, Request};
 use seedbed::pb::raftpb::{ConfChange, ConfChangeType};
 use seedbed::raft::{Entry, EntryKind};
+use seedbed::time::Now;
 
 fn state() -> State {
     State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default())
@@ -28,7 +29,7 @@ fn put(path: &str, val: &str) -> Request {
 fn apply_all(state: &mut State, data: impl IntoIterator<Item = (EntryKind, Vec<u8>)>) -> Result<(), BackendError> {
     for (kind, data) in data {
         let entry = Entry { kind, term: 2, index: state.store.consistent_index() + 1, data: data.into() };
-        state.apply(0, &entry)?;
+        state.apply(Now::default(), &entry)?;
     }
     Ok(())
 }

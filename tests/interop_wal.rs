@@ -22,6 +22,7 @@ use seedbed::pb::etcdserverpb::{InternalRaftRequest, Metadata, PutRequest, Reque
 use seedbed::pb::walpb;
 use seedbed::raft::{ConfState, Entry, EntryKind, HardState, Snapshot, SnapshotMeta};
 use seedbed::snap;
+use seedbed::time::Now;
 use seedbed::wal::{Reader, Recovery, Segment, Wal, WalConfig, recover, snapshots};
 
 const NONE: walpb::Snapshot = walpb::Snapshot { index: 0, term: 0 };
@@ -53,7 +54,7 @@ fn puts(entries: &[Entry]) -> Vec<String> {
 fn cluster_of(entries: &[Entry]) -> Cluster {
     let mut state = State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default());
     entries.iter().for_each(|entry| {
-        state.apply(0, entry).unwrap();
+        state.apply(Now::default(), entry).unwrap();
     });
     Cluster::load(state.store.engine()).unwrap()
 }

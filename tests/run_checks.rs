@@ -89,6 +89,16 @@ fn logs_that_differ_before_a_common_entry_are_found() {
 }
 
 #[test]
+fn what_was_appended_twice_and_cut_off_within_a_step_is_no_gap() {
+    let mut checker = RaftChecker::new(3);
+    let cut = member(1, 2, 0, 0, &[(1, "a"), (2, "b")]);
+    assert_eq!(checker.on_start(0, &cut), Ok(()));
+    for (first, last) in [(2, 4), (5, 6), (2, 2)] {
+        assert_eq!(checker.on_event(0, &cut, &RaftEvent::Appended { first, last }), Ok(()));
+    }
+}
+
+#[test]
 fn a_term_that_nobody_heard_of_may_be_led_again_after_a_crash() {
     let lead_twice = |spoken: bool| {
         let mut checker = RaftChecker::new(3);

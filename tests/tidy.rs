@@ -46,6 +46,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/disk.rs", &["disk"]),
     ("src/disk_mem.rs", &["disk"]),
     ("src/time.rs", &[]),
+    ("src/bug", &[]),
     ("src/bug.rs", &[]),
     ("src/wal", &["wal", "disk", "pb", "raft"]),
     ("src/snap", &["snap", "wal", "disk", "pb", "raft"]),
@@ -56,8 +57,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/api", &["api", "pb", "raft"]),
     ("src/lease", &["lease", "backend", "bug", "pb", "time"]),
     ("src/alarm.rs", &["alarm", "backend", "pb", "raft"]),
-    ("src/apply", &["alarm", "apply", "api", "backend", "bug", "cluster", "lease", "mvcc", "pb", "raft", "time"]),
-    ("src/auth", &["auth", "backend", "pb", "time"]),
+    (
+        "src/apply",
+        &["alarm", "apply", "api", "auth", "backend", "bug", "cluster", "lease", "mvcc", "pb", "raft", "time"],
+    ),
+    ("src/auth", &["auth", "api", "backend", "bug", "pb", "time"]),
+    ("src/concurrency", &["concurrency", "api", "bug", "pb"]),
 ];
 
 #[test]

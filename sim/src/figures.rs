@@ -1,9 +1,10 @@
-//! Figures of databases: from what the world saw of them to a report's numbers.
+//! Figures of databases and of clients: from what the world saw of them to a report's numbers.
 
-use crate::report::{DatabaseReport, DefragReport};
+use crate::check::asked;
+use crate::report::{ClientFigures, DatabaseReport, DefragReport};
 use crate::scenario::Observation;
-use crate::world::Tally;
 use crate::world::database::{DbTally, Load};
+use crate::world::{Outcome, Tally};
 use seedbed::backend::Stats;
 use seedbed::time::Nanos;
 
@@ -110,6 +111,35 @@ fn mib(bytes: u64) -> f64 {
 
 fn millis(nanos: Nanos) -> f64 {
     nanos as f64 / 1e6
+}
+
+/// What became of the clients' requests.
+pub(crate) fn clients(outcome: &Outcome) -> ClientFigures {
+    use crate::check::history::Outcome as Ended;
+    use asked::Ending;
+    let mut figures = ClientFigures { retried: outcome.retries, ..ClientFigures::default() };
+    let mut took: Vec<Nanos> = Vec::new();
+    for operation in &outcome.history.operations {
+        match operation.outcome {
+            Ended::Ok { .. } => figures.ok += 1,
+            Ended::Unknown => figures.unknown += 1,
+            Ended::Failed => figures.failed += 1,
+        }
+        took.extend(operation.ret().map(|ret| ret - operation.call));
+    }
+    for asked in &outcome.asked {
+        match asked.ending {
+            Ending::Answered { .. } => figures.ok += 1,
+            Ending::Unknown => figures.unknown += 1,
+            Ending::Refused { .. } | Ending::Failed => figures.failed += 1,
+        }
+        took.extend(asked.ret().map(|ret| ret - asked.call));
+    }
+    took.sort_unstable();
+    figures.requests = (outcome.history.operations.len() + outcome.asked.len()) as u64;
+    figures.slowest_s = took.last().copied().unwrap_or(0) as f64 / 1e9;
+    figures.median_s = took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9;
+    figures
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::check::linearizable::{self, Prover, Verdict as Linearizable};
 use crate::check::watch::{self, Guarantee, WatchRecord};
-use crate::check::{Budget, Violation, asked, by_log, serializable, transfer};
+use crate::check::{Budget, Violation, by_log, informer, lock, serializable, transfer};
 use crate::explain::{self, Explainer};
 use crate::figures;
 use crate::report::{
@@ -15,7 +15,6 @@ use crate::story::words::{count, counted};
 use crate::watched::Watched;
 use crate::world::random::Stream;
 use crate::world::{Options, Outcome, digest};
-use seedbed::time::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A judged run, with what it was judged from.
@@ -133,7 +132,7 @@ fn fill(report: &mut Report, scenario: &Scenario, outcome: &Outcome) {
     report.events = outcome.events;
     report.leader_changes_detail = leader_changes(scenario, outcome);
     report.leader_changes = report.leader_changes_detail.len() as u64;
-    report.clients = clients(outcome);
+    report.clients = figures::clients(outcome);
     report.db = figures::databases(&outcome.tally);
     report.observations = observations(report, outcome);
     let mut judge = Checks { scenario, outcome, report };
@@ -162,57 +161,64 @@ impl Checks<'_> {
             self.serializable();
         }
         if wanted.members_equal {
-            let names = self.failed(|check| check == "members-equal");
-            let compared = counted(self.outcome.compared, "state compared", "states compared");
-            self.line("members-equal", names, compared);
+            self.met("members-equal", counted(self.outcome.compared, "state compared", "states compared"));
         }
         if wanted.wal_replay {
-            let names = self.failed(|check| check == "wal-replay");
-            self.line("wal-replay", names, counted(self.outcome.replays, "restart", "restarts"));
+            self.met("wal-replay", counted(self.outcome.replays, "restart", "restarts"));
         }
         if wanted.wal_replay_equals_backend {
-            let names = self.failed(|check| check == "wal-replay-equals-backend");
             let compared = counted(self.outcome.stores_compared, "store compared", "stores compared");
-            self.line("wal-replay-equals-backend", names, compared);
+            self.met("wal-replay-equals-backend", compared);
         }
         let databases = &self.outcome.tally.databases;
         if wanted.compaction_hash && databases.iter().any(|database| database.compactions > 0) {
-            let names = self.failed(|check| check == "compaction-hash");
-            self.line("compaction-hash", names, format!("{} compared", count(self.outcome.compactions_compared)));
+            self.met("compaction-hash", format!("{} compared", count(self.outcome.compactions_compared)));
         }
         if wanted.backend_check && self.outcome.files_checked > 0 {
-            let names = self.failed(|check| check == "backend-check");
-            self.line("backend-check", names, counted(self.outcome.files_checked, "file", "files"));
+            self.met("backend-check", counted(self.outcome.files_checked, "file", "files"));
         }
         if wanted.member_stopped && self.outcome.stops > 0 {
-            let names = self.failed(|check| check == "member-stopped");
-            self.line("member-stopped", names, counted(self.outcome.stops, "member", "members"));
+            self.met("member-stopped", counted(self.outcome.stops, "member", "members"));
         }
         if self.scenario.workloads.iter().any(|workload| workload.kind == WorkloadKind::Transfer) {
             self.transfer_total();
         }
         if wanted.lease && self.outcome.leases.granted > 0 {
-            let names = self.failed(|check| check == "lease");
-            self.line("lease", names, counted(self.outcome.leases.granted, "lease", "leases"));
+            self.met("lease", counted(self.outcome.leases.granted, "lease", "leases"));
+        }
+        if wanted.auth && self.scenario.cluster.auth {
+            self.met("auth", counted(self.outcome.decisions, "decision", "decisions"));
+        }
+        if !self.outcome.taken.is_empty() {
+            self.locks();
         }
         if wanted.membership && self.outcome.member_changes > 0 {
             let names = self.failed(|check| check == "membership");
             self.line("membership", names, counted(self.outcome.member_changes, "change", "changes"));
         }
         if wanted.liveness && self.scenario.tolerance != Tolerance::SafetyOnly {
-            let names = self.failed(|check| check == "liveness");
             let after = self.outcome.alive_at.map(|at| at.saturating_sub(self.outcome.healed_at));
             let detail = after
                 .map_or("no progress".into(), |after| format!("progress {} s after healing", explain::seconds(after)));
-            self.line("liveness", names, detail);
+            self.met("liveness", detail);
         }
         if wanted.watch && !self.outcome.watches.is_empty() {
             self.watches();
+        }
+        if !self.outcome.caches.is_empty() {
+            let result = informer::check(&self.outcome.caches, &self.outcome.truth);
+            self.verdict("informer", result.map(|copies| counted(copies, "copy", "copies")));
         }
         if let Some(message) = &self.outcome.panic {
             self.fail("panic", message.clone(), Vec::new());
             self.line("panic", vec!["panic".into()], "a member panicked".into());
         }
+    }
+
+    /// Says what became of a check that was made on the way.
+    fn met(&mut self, check: &str, detail: String) {
+        let names = self.failed(|name| name == check);
+        self.line(check, names, detail);
     }
 
     /// Takes over what failed on the way and is one of these.
@@ -270,6 +276,26 @@ impl Checks<'_> {
             Err((number, text)) => {
                 self.fail("transfer-total", text, vec![self.outcome.asked[number].to_string()]);
                 self.line("transfer-total", vec!["transfer-total".into()], String::new());
+            }
+        }
+    }
+
+    fn locks(&mut self) {
+        let Outcome { taken, truth, .. } = self.outcome;
+        let holders = counted(taken.len() as u64, "holder", "holders");
+        self.verdict("lock", lock::judge_holders(taken, truth).map(|()| holders));
+        if self.scenario.workloads.iter().any(|workload| workload.kind == WorkloadKind::Locks) {
+            self.verdict("fencing", lock::judge_fencing(truth).map(|writes| counted(writes, "write", "writes")));
+        }
+    }
+
+    /// The line of a check that passes with a detail, or fails with a sentence.
+    fn verdict(&mut self, check: &str, result: Result<String, String>) {
+        match result {
+            Ok(detail) => self.line(check, Vec::new(), detail),
+            Err(text) => {
+                self.fail(check, text, Vec::new());
+                self.line(check, vec![check.into()], String::new());
             }
         }
     }
@@ -445,34 +471,6 @@ fn leader_changes(scenario: &Scenario, outcome: &Outcome) -> Vec<LeaderChangeRep
     changes.collect()
 }
 
-fn clients(outcome: &Outcome) -> ClientFigures {
-    use crate::check::history::Outcome as Ended;
-    use asked::Ending;
-    let mut figures = ClientFigures { retried: outcome.retries, ..ClientFigures::default() };
-    let mut took: Vec<Nanos> = Vec::new();
-    for operation in &outcome.history.operations {
-        match operation.outcome {
-            Ended::Ok { .. } => figures.ok += 1,
-            Ended::Unknown => figures.unknown += 1,
-            Ended::Failed => figures.failed += 1,
-        }
-        took.extend(operation.ret().map(|ret| ret - operation.call));
-    }
-    for asked in &outcome.asked {
-        match asked.ending {
-            Ending::Answered { .. } => figures.ok += 1,
-            Ending::Unknown => figures.unknown += 1,
-            Ending::Refused { .. } | Ending::Failed => figures.failed += 1,
-        }
-        took.extend(asked.ret().map(|ret| ret - asked.call));
-    }
-    took.sort_unstable();
-    figures.requests = (outcome.history.operations.len() + outcome.asked.len()) as u64;
-    figures.slowest_s = took.last().copied().unwrap_or(0) as f64 / 1e9;
-    figures.median_s = took.get(took.len() / 2).copied().unwrap_or(0) as f64 / 1e9;
-    figures
-}
-
 fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f64> {
     let leaderless = report.leader_changes_detail.iter().map(|change| change.leaderless_s);
     let tally = &outcome.tally;
@@ -493,6 +491,8 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::LeasesGranted => outcome.leases.granted as f64,
         Observation::LeasesExpired => outcome.leases.expired as f64,
         Observation::LeasesLeft => outcome.leases.left as f64,
+        Observation::LocksTaken => outcome.taken.len() as f64,
+        Observation::Conflicts => outcome.conflicts as f64,
         Observation::MemberChanges => outcome.member_changes as f64,
         other => {
             let of_others = watched.observe(*other).or_else(|| figures::observe(*other, tally));

@@ -1,5 +1,7 @@
 //! etcd's errors, in its words and with its status codes: clients match on both.
 
+use super::AuthError;
+
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Error {
@@ -73,6 +75,9 @@ pub enum Error {
     /// The alarm is raised that members' data differs.
     #[error("etcdserver: corrupt cluster")]
     Corrupt,
+    /// Auth refuses it.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     /// The new member's id is a member's.
     #[error("etcdserver: member ID already exist")]
     MemberExists,
@@ -114,6 +119,8 @@ pub enum Code {
     InvalidArgument,
     /// 5
     NotFound,
+    /// 7
+    PermissionDenied,
     /// 8
     ResourceExhausted,
     /// 9
@@ -124,6 +131,8 @@ pub enum Code {
     Unavailable,
     /// 15
     DataLoss,
+    /// 16
+    Unauthenticated,
 }
 
 impl Error {
@@ -140,6 +149,7 @@ impl Error {
             | Error::BadMemberUrls => Code::InvalidArgument,
             Error::TooManyRequests | Error::NoSpace => Code::ResourceExhausted,
             Error::Corrupt => Code::DataLoss,
+            Error::Auth(error) => error.code(),
             Error::FutureRevision | Error::Compacted | Error::LeaseTtlTooLarge => Code::OutOfRange,
             Error::LeaseNotFound | Error::MemberNotFound => Code::NotFound,
             Error::ProposalDropped => Code::Unknown,

@@ -1,17 +1,21 @@
 //! What a client may ask of a member and what it may hear: etcd's requests, responses and errors, typed.
 //!
 //! `validate` refuses what can be seen to be wrong before anything is done; `error` says what went wrong, and in which
-//! words.
+//! words. `auth` has the requests about users and roles, and says who asks.
 
+mod auth;
+mod auth_error;
 mod error;
 mod validate;
 
+pub use auth::{AuthRequest, AuthResponse, Credentials};
+pub use auth_error::AuthError;
 pub use error::{Code, Error};
 pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
     AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
-    HashKvRequest, HashKvResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
+    HashKvRequest, HashKvResponse, HashResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest,
     LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse, MemberAddRequest, MemberAddResponse, MemberListRequest, MemberListResponse,
     MemberPromoteRequest, MemberPromoteResponse, MemberRemoveRequest, MemberRemoveResponse, MemberUpdateRequest,
@@ -57,6 +61,10 @@ pub enum Request {
     Status,
     /// Hash this member's keys at a revision.
     HashKv(HashKvRequest),
+    /// Something about users, roles and who may do what.
+    Auth(AuthRequest),
+    /// Hash all buckets of this member's database.
+    Hash,
     /// Let a member join. It is told its id, and starts with an empty disk.
     MemberAdd(MemberAddRequest),
     /// Let a member go. Its id never returns.
@@ -67,6 +75,37 @@ pub enum Request {
     MemberPromote(MemberPromoteRequest),
     /// Who are the members? As this one knows them, or `linearizable`.
     MemberList(MemberListRequest),
+}
+
+impl Request {
+    /// Whether it changes keys, leases, alarms or members, through the log: not to be asked again by whoever did not hear the
+    /// answer. Those about users go through the log, too, and may be repeated: they say what shall be.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Request::Put(_)
+            | Request::DeleteRange(_)
+            | Request::Txn(_)
+            | Request::Compact(_)
+            | Request::LeaseGrant(_)
+            | Request::LeaseRevoke(_)
+            | Request::Alarm(_)
+            | Request::MemberAdd(_)
+            | Request::MemberRemove(_)
+            | Request::MemberUpdate(_)
+            | Request::MemberPromote(_) => true,
+            Request::Range(_)
+            | Request::LeaseKeepAlive(_)
+            | Request::LeaseTimeToLive(_)
+            | Request::LeaseLeases
+            | Request::Defragment
+            | Request::MoveLeader(_)
+            | Request::Status
+            | Request::HashKv(_)
+            | Request::Auth(_)
+            | Request::Hash
+            | Request::MemberList(_) => false,
+        }
+    }
 }
 
 /// What a request brought.
@@ -104,6 +143,10 @@ pub enum Response {
     Status(StatusResponse),
     /// To [`Request::HashKv`].
     HashKv(HashKvResponse),
+    /// To [`Request::Auth`].
+    Auth(AuthResponse),
+    /// To [`Request::Hash`].
+    Hash(HashResponse),
     /// To [`Request::MemberAdd`].
     MemberAdd(MemberAddResponse),
     /// To [`Request::MemberRemove`].

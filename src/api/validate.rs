@@ -31,6 +31,8 @@ pub fn validate(request: &Request, max_ops: usize) -> Result<(), Error> {
         | Request::Alarm(_)
         | Request::Status
         | Request::HashKv(_)
+        | Request::Auth(_)
+        | Request::Hash
         | Request::MemberRemove(_)
         | Request::MemberPromote(_)
         | Request::MemberList(_) => Ok(()),

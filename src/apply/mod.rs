@@ -1,22 +1,25 @@
 //! How a committed entry changes the state; nothing else does.
 //!
 //! ```text
-//!   entry ──▶ State::apply ──┬──▶ a write transaction: keys, and the records of leases and members,
+//!   entry ──▶ State::apply ──┬──▶ may its author do that? If not, it changes nothing
+//!                            ├──▶ a write transaction: keys, and the records of leases, users and members,
 //!                            │    with the consistent index that vouches for them
-//!                            └──▶ what is kept in memory beside them: which key hangs on which lease
+//!                            └──▶ what is kept in memory beside them: which key hangs on which lease, tokens
 //! ```
 //!
 //! Every member applies the same entries in the same order, so everything here must be deterministic: a request that
 //! fails must fail alike everywhere, and it takes its place in the log all the same (its consistent index is saved).
-//! Time is given only to what the leader alone counts, and no record depends on it. An alarm that is raised keeps some
-//! requests out, from the entry on that raised it (`crate::alarm`).
+//! Time is given only to what each member counts for itself, leases and tokens, and no record depends on it. An alarm
+//! that is raised keeps some requests out, from the entry on that raised it (`crate::alarm`).
 
+mod auth;
 mod state;
 
 pub use state::{RestoringState, State};
 
 use crate::alarm::{self, Alarms, Refusal};
-use crate::api::{Error, Request, Response};
+use crate::api::{AuthError, Error, Request, Response};
+use crate::auth::AuthInfo;
 use crate::backend::{BackendError, Record};
 use crate::bug::Bug;
 use crate::cluster::{Change, ChangeError, Cluster};
@@ -24,13 +27,14 @@ use crate::lease::{LeaseError, Lessor};
 use crate::mvcc::{self, MvccError, Store, WriteTxn};
 use crate::pb::etcdserverpb as v2;
 use crate::pb::etcdserverpb::{
-    AlarmResponse, DeleteRangeRequest, InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseGrantRequest,
-    LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader, TxnRequest, request_op::Request as Op,
+    AlarmResponse, DeleteRangeRequest, InternalAuthenticateRequest, InternalRaftRequest, LeaseCheckpoint,
+    LeaseCheckpointRequest, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeResponse, PutRequest, RequestHeader,
+    TxnRequest, request_op::Request as Op,
 };
 use crate::pb::ids::AttributesJson;
 use crate::pb::raftpb::ConfChange;
 use crate::raft::{Entry, EntryKind, NodeId};
-use crate::time::Nanos;
+use crate::time::Now;
 use prost::Message as _;
 
 /// What an entry brought.
@@ -44,6 +48,8 @@ pub struct Applied {
     pub revision: i64,
     /// Bytes that the request was reckoned to add to the database.
     pub cost: u64,
+    /// Auth refused it.
+    pub denied: Option<AuthError>,
     /// What it changed of the cluster, if it was about that; or why it did not.
     pub change: Option<Result<Change, ChangeError>>,
 }
@@ -92,6 +98,12 @@ impl From<LeaseError> for Failed {
     }
 }
 
+impl From<AuthError> for Failed {
+    fn from(error: AuthError) -> Failed {
+        Failed::Request(Error::Auth(error))
+    }
+}
+
 impl From<MvccError> for Error {
     fn from(error: MvccError) -> Error {
         match Failed::from(error) {
@@ -103,10 +115,10 @@ impl From<MvccError> for Error {
 }
 
 impl State {
-    /// Applies `entry`, whose index must follow the last applied one. `now` is monotonic time, for the leader's leases.
+    /// Applies `entry`, whose index must follow the last applied one. `now` is for the leader's leases and for tokens.
     /// An error is the engine's: the member must stop.
-    pub fn apply(&mut self, now: Nanos, entry: &Entry) -> Result<Applied, BackendError> {
-        let State { store, lessor, alarms } = self;
+    pub fn apply(&mut self, now: Now, entry: &Entry) -> Result<Applied, BackendError> {
+        let State { store, lessor, alarms, auth } = self;
         assert_eq!(entry.index, store.consistent_index() + 1, "invariant: entries are applied in order, each once");
         let (request, change) = read(entry);
         let (records, change) = records(store, change)?;
@@ -119,9 +131,21 @@ impl State {
         let unmarked =
             (bugs.on(Bug::LeaseCiUnsaved) && is_of_leases) || (bugs.on(Bug::ConfchangeNoCi) && is_of_members);
         let old_marks = if unmarked || bugs.on(Bug::FailedApplyNoCi) { store.marks()? } else { Vec::new() };
-        let mut txn = store.write(mvcc::Applied { index: entry.index, term: entry.term })?;
+        let place = mvcc::Applied { index: entry.index, term: entry.term };
+        let mut txn = if bugs.on(Bug::AuthCiUnsaved) && auth::is_for_auth(&request) {
+            // Users and roles were written in transactions of their own (#11651).
+            store.write_unmarked(place)
+        } else {
+            store.write(place)?
+        };
         records.into_iter().try_for_each(|record| write(&mut txn, record))?;
-        let result = match run(&mut txn, lessor, alarms, now, &request) {
+        let denied = auth.check_entry(&request, &|lease| lessor.keys(lease).cloned().collect()).err();
+        let outcome = match denied {
+            Some(error) => Err(error.into()),
+            None if auth::is_for_auth(&request) => auth::run(&mut txn, auth, now, entry.index, &request),
+            None => run(&mut txn, lessor, alarms, now, &request),
+        };
+        let result = match outcome {
             Err(Failed::Engine(error)) => {
                 // What is half done is never seen: the transaction stays open, and the member stops. etcd ended it on the
                 // way out, and so published it, with the index that says that all of it is there (#18799).
@@ -143,7 +167,7 @@ impl State {
         let written = txn.take_written();
         let revision = txn.commit();
         written.iter().for_each(|written| lessor.replay(&written.kv.key, written.kv.lease, written.tombstone));
-        Ok(Applied { request: number, result, revision, cost: alarm::cost(&request), change })
+        Ok(Applied { request: number, result, revision, cost: alarm::cost(&request), denied, change })
     }
 }
 
@@ -159,7 +183,7 @@ fn read(entry: &Entry) -> (InternalRaftRequest, Option<Result<Change, ChangeErro
         }
         EntryKind::ConfChange => {
             let number = ConfChange::decode(entry.data.clone()).map_or(0, |change| change.id);
-            (numbered(number), Some(Change::of_conf_change(&entry.data)))
+            (on_behalf_of(&AuthInfo::default(), number), Some(Change::of_conf_change(&entry.data)))
         }
         EntryKind::ConfChangeV2 => (InternalRaftRequest::default(), None),
     }
@@ -191,7 +215,7 @@ fn run(
     txn: &mut WriteTxn<'_>,
     lessor: &mut Lessor,
     alarms: &mut Alarms,
-    now: Nanos,
+    now: Now,
     request: &InternalRaftRequest,
 ) -> Result<Response, Failed> {
     if let Some(refusal) = alarms.refuse(request) {
@@ -221,7 +245,7 @@ fn run(
         Ok(Response::Alarm(AlarmResponse { header: None, alarms }))
     } else if let Some(request) = &request.lease_checkpoint {
         for LeaseCheckpoint { id, remaining_ttl } in &request.checkpoints {
-            lessor.checkpoint(now, *id, *remaining_ttl).into_iter().try_for_each(|record| write(txn, record))?;
+            lessor.checkpoint(now.mono, *id, *remaining_ttl).into_iter().try_for_each(|record| write(txn, record))?;
         }
         Ok(Response::Nothing)
     } else {
@@ -233,10 +257,10 @@ fn run(
 fn lease_grant(
     txn: &mut WriteTxn<'_>,
     lessor: &mut Lessor,
-    now: Nanos,
+    now: Now,
     request: &LeaseGrantRequest,
 ) -> Result<Response, Failed> {
-    let (ttl, record) = lessor.grant(now, request.id, request.ttl)?;
+    let (ttl, record) = lessor.grant(now.mono, request.id, request.ttl)?;
     write(txn, record)?;
     Ok(Response::LeaseGrant(LeaseGrantResponse { id: request.id, ttl, ..Default::default() }))
 }
@@ -298,11 +322,18 @@ pub fn number_of(entry: &Entry) -> u64 {
 
 /// The entry data of what a leader writes down about leases.
 pub fn encode_checkpoints(number: u64, checkpoints: LeaseCheckpointRequest) -> Vec<u8> {
-    InternalRaftRequest { lease_checkpoint: Some(checkpoints), ..numbered(number) }.encode_to_vec()
+    InternalRaftRequest { lease_checkpoint: Some(checkpoints), ..on_behalf_of(&AuthInfo::default(), number) }
+        .encode_to_vec()
 }
 
-fn numbered(number: u64) -> InternalRaftRequest {
-    let header = RequestHeader { id: number, ..Default::default() };
+/// The entry data of an authentication whose password was checked.
+pub fn encode_authentication(number: u64, authenticate: InternalAuthenticateRequest) -> Vec<u8> {
+    InternalRaftRequest { authenticate: Some(authenticate), ..on_behalf_of(&AuthInfo::default(), number) }
+        .encode_to_vec()
+}
+
+fn on_behalf_of(who: &AuthInfo, number: u64) -> InternalRaftRequest {
+    let header = RequestHeader { id: number, username: who.username.clone(), auth_revision: who.revision };
     InternalRaftRequest { header: Some(header), ..Default::default() }
 }
 
@@ -315,12 +346,17 @@ pub fn encode_attributes(number: u64, id: NodeId, attributes: &AttributesJson) -
         val: String::from_utf8_lossy(&attributes.to_json()).into_owned(),
         ..Default::default()
     };
-    InternalRaftRequest { v2: Some(v2), ..numbered(number) }.encode_to_vec()
+    InternalRaftRequest { v2: Some(v2), ..on_behalf_of(&AuthInfo::default(), number) }.encode_to_vec()
 }
 
-/// The entry data of a write.
+/// The entry data of a request on nobody's behalf.
 pub fn encode(number: u64, request: Request) -> Vec<u8> {
-    let mut internal = numbered(number);
+    encode_as(&AuthInfo::default(), number, request)
+}
+
+/// The entry data of a request on somebody's behalf.
+pub fn encode_as(who: &AuthInfo, number: u64, request: Request) -> Vec<u8> {
+    let mut internal = on_behalf_of(who, number);
     match request {
         Request::Put(put) => internal.put = Some(put),
         Request::DeleteRange(delete) => internal.delete_range = Some(delete),
@@ -329,6 +365,7 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         Request::LeaseGrant(grant) => internal.lease_grant = Some(grant),
         Request::LeaseRevoke(revoke) => internal.lease_revoke = Some(revoke),
         Request::Alarm(alarm) => internal.alarm = Some(alarm),
+        Request::Auth(request) => auth::put_into(&mut internal, request),
         Request::Range(_)
         | Request::LeaseKeepAlive(_)
         | Request::LeaseTimeToLive(_)
@@ -341,9 +378,16 @@ pub fn encode(number: u64, request: Request) -> Vec<u8> {
         | Request::MemberList(_)
         | Request::Defragment
         | Request::Status
-        | Request::HashKv(_) => {
+        | Request::HashKv(_)
+        | Request::Hash => {
             panic!("invariant: only writes go into the log")
         }
     }
     internal.encode_to_vec()
+}
+
+/// The same entry under another number, on behalf of who its author is now.
+pub fn encode_again(who: &AuthInfo, number: u64, entry: &Entry) -> Vec<u8> {
+    let request = InternalRaftRequest::of_entry(&entry.data).unwrap_or_default();
+    InternalRaftRequest { header: on_behalf_of(who, number).header, ..request }.encode_to_vec()
 }

@@ -1,6 +1,7 @@
 //! All that entries change, and how it begins again from an engine.
 
 use crate::alarm::Alarms;
+use crate::auth::AuthStore;
 use crate::backend::{BackendError, Engine};
 use crate::lease::{self, Lessor};
 use crate::mvcc::{RestoreError, Restoring, Store, StoreConfig};
@@ -16,12 +17,15 @@ pub struct State {
     pub lessor: Lessor,
     /// What is wrong.
     pub alarms: Alarms,
+    /// Who may do what.
+    pub auth: AuthStore,
 }
 
 impl State {
     /// Nothing, in an empty engine.
     pub fn new(engine: Box<dyn Engine>, store: StoreConfig, lease: lease::Config) -> State {
-        State { store: Store::new(engine, store), lessor: Lessor::new(lease), alarms: Alarms::default() }
+        let auth = AuthStore::new(store.bugs);
+        State { store: Store::new(engine, store), lessor: Lessor::new(lease), alarms: Alarms::default(), auth }
     }
 
     /// What an engine's records make, in one go.
@@ -38,17 +42,19 @@ pub struct RestoringState {
     restoring: Restoring,
     lessor: Lessor,
     alarms: Alarms,
+    auth: AuthStore,
 }
 
 impl RestoringState {
-    /// Begins. Leases and alarms are read, and no key yet.
+    /// Begins. Leases, alarms, users and roles are read, and no key yet.
     pub fn new(
         engine: Box<dyn Engine>,
         store: StoreConfig,
         lease: lease::Config,
     ) -> Result<RestoringState, BackendError> {
         let (lessor, alarms) = (Lessor::load(&*engine, lease)?, Alarms::load(&*engine)?);
-        Ok(RestoringState { restoring: Restoring::new(engine, store), lessor, alarms })
+        let auth = AuthStore::load(&*engine, store.bugs)?;
+        Ok(RestoringState { restoring: Restoring::new(engine, store), lessor, alarms, auth })
     }
 
     /// Reads the next chunk. `true` when none is left.
@@ -62,6 +68,6 @@ impl RestoringState {
     /// # Panics
     /// Before [`RestoringState::step`] has said `true`.
     pub fn finish(self) -> State {
-        State { store: self.restoring.finish(), lessor: self.lessor, alarms: self.alarms }
+        State { store: self.restoring.finish(), lessor: self.lessor, alarms: self.alarms, auth: self.auth }
     }
 }

@@ -206,6 +206,7 @@ mod tests {
     use super::super::tests::{alice, granted, permission, state, user, write};
     use super::*;
     use crate::backend::Memory;
+    use crate::bug::BugSet;
     use crate::pb::authpb::PermissionType;
     use proptest::prelude::*;
 
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_user_is_stored_as_etcd_stores_it() {
-        let mut store = AuthStore::default();
+        let mut store = AuthStore::new(BugSet::NONE);
         let records = store.user_add(&user("al")).unwrap();
         assert_eq!(records[0], put(Bucket::AuthUsers, b"al", b"\x0a\x02al\x12\x02al\x22\x00".to_vec()));
         assert_eq!(records[1], put(Bucket::Auth, b"authRevision", vec![0, 0, 0, 0, 0, 0, 0, 2]));
@@ -313,7 +314,7 @@ mod tests {
         fn what_is_loaded_is_what_was(steps in prop::collection::vec((0..9_u8, 0..3_usize, 0..3_usize), 1..60)) {
             let (users, roles) = (["root", "u", "v"], ["root", "r", "s"]);
             let ranges = [("a", "c"), ("b", ""), ("c", "\0")];
-            let (mut store, mut engine) = (AuthStore::default(), Memory::new());
+            let (mut store, mut engine) = (AuthStore::new(BugSet::NONE), Memory::new());
             for (kind, n, m) in steps {
                 let (user_name, role, (key, end)) = (users[n], roles[m], ranges[n]);
                 let records = match kind {
@@ -329,7 +330,7 @@ mod tests {
                 };
                 write(&mut engine, records.unwrap_or_default());
             }
-            prop_assert_eq!(state(&AuthStore::load(&engine).unwrap()), state(&store));
+            prop_assert_eq!(state(&AuthStore::load(&engine, BugSet::NONE).unwrap()), state(&store));
         }
     }
 }

@@ -39,19 +39,19 @@
 
 mod admin;
 mod check;
-mod error;
 mod jwt;
 mod password;
 mod permissions;
 mod token;
 
+pub use crate::api::AuthError;
 pub use check::LeaseKeys;
-pub use error::AuthError;
 pub use jwt::Jwt;
 pub use password::{COST_DEFAULT, hash_password, hash_to_entry, verify_password};
-pub use token::{entry_of, token_prefix};
+pub use token::{Secrets, entry_of};
 
 use crate::backend::{BackendError, Bucket, Engine, Record};
+use crate::bug::{Bug, BugSet};
 use crate::pb::authpb::{Role, User};
 use crate::pb::etcdserverpb::{InternalAuthenticateRequest, RequestHeader};
 use crate::time::Now;
@@ -85,6 +85,7 @@ impl From<&RequestHeader> for AuthInfo {
 /// Users, roles, and what follows from them.
 #[derive(Clone, Debug)]
 pub struct AuthStore {
+    bugs: BugSet,
     enabled: bool,
     /// Counts the changes of everything below.
     revision: u64,
@@ -95,9 +96,11 @@ pub struct AuthStore {
     tokens: Tokens,
 }
 
-impl Default for AuthStore {
-    fn default() -> AuthStore {
+impl AuthStore {
+    /// Nobody yet, and nothing is checked.
+    pub fn new(bugs: BugSet) -> AuthStore {
         AuthStore {
+            bugs,
             enabled: false,
             revision: 1,
             users: BTreeMap::new(),
@@ -106,15 +109,13 @@ impl Default for AuthStore {
             tokens: Tokens::default(),
         }
     }
-}
 
-impl AuthStore {
     /// What the buckets say. An error names the record: the database is damaged.
-    pub fn load(engine: &dyn Engine) -> Result<AuthStore, BackendError> {
+    pub fn load(engine: &dyn Engine, bugs: BugSet) -> Result<AuthStore, BackendError> {
         let mut store = AuthStore {
             users: load_bucket(engine, Bucket::AuthUsers, |user: &User| &user.name)?,
             roles: load_bucket(engine, Bucket::AuthRoles, |role: &Role| &role.name)?,
-            ..AuthStore::default()
+            ..AuthStore::new(bugs)
         };
         let broken = |key: &[u8], expected: &str| BackendError::Record {
             bucket: Bucket::Auth.name(),
@@ -133,20 +134,27 @@ impl AuthStore {
         Ok(store)
     }
 
-    /// Begins again from the buckets of a snapshot that was installed. Tokens stay, but for users that have gone or have
-    /// another password.
-    pub fn restore(&mut self, engine: &dyn Engine) -> Result<(), BackendError> {
-        let old = std::mem::replace(self, AuthStore::load(engine)?);
+    /// Takes the place of `old`, as the store of a snapshot that was installed. The old one's tokens stay, but for users
+    /// that have gone or have another password.
+    pub fn succeed(&mut self, old: AuthStore) {
         let password = |users: &BTreeMap<String, User>, name: &str| users.get(name).map(|user| user.password.clone());
         self.tokens = old.tokens;
         self.tokens
             .retain(|name| self.users.contains_key(name) && password(&self.users, name) == password(&old.users, name));
-        Ok(())
+        if self.bugs.on(Bug::AuthCacheNotRestored) {
+            // etcd read users and roles anew, but what it had derived from the old ones stayed (etcd #14571).
+            self.permissions = old.permissions;
+        }
     }
 
-    /// Gives out signed tokens from now on, instead of simple ones.
-    pub fn use_jwt(&mut self, jwt: Jwt) {
-        self.tokens = Tokens::Jwt(jwt);
+    /// What tokens are given out from now on: signed ones, or simple ones if there is no key.
+    pub fn use_tokens(&mut self, jwt: Option<Jwt>) {
+        self.tokens = jwt.map_or_else(Tokens::default, Tokens::Jwt);
+    }
+
+    /// The historical bugs that are switched on.
+    pub fn bugs(&self) -> BugSet {
+        self.bugs
     }
 
     /// Whether anything is checked.
@@ -224,12 +232,20 @@ impl AuthStore {
         self.tokens.info(now, token, self.revision).ok_or(AuthError::InvalidAuthToken)
     }
 
-    /// On whose behalf the member itself proposes: the revoke of an expired lease must pass the checks too (etcd #11689).
-    pub fn root_info(&self) -> AuthInfo {
+    /// For whom a certificate's common name stands; nobody while auth is off.
+    pub fn certificate_info(&self, common_name: &str) -> AuthInfo {
         if !self.enabled {
             return AuthInfo::default();
         }
-        AuthInfo { username: ROOT.to_owned(), revision: self.revision }
+        AuthInfo { username: common_name.to_owned(), revision: self.revision }
+    }
+
+    /// On whose behalf the member itself proposes: the revoke of an expired lease must pass the checks too (etcd #11689).
+    pub fn root_info(&self) -> AuthInfo {
+        if self.bugs.on(Bug::RevokeUnauthenticated) {
+            return AuthInfo::default();
+        }
+        self.certificate_info(ROOT)
     }
 
     /// After a change: counts it, and derives anew what follows from users and roles.
@@ -330,7 +346,7 @@ pub(super) mod tests {
 
     /// `root`, and `alice` whose role `rw` may read `[a, f)` and write `[c, f)`; enabled. And its database.
     pub(in super::super) fn alice() -> (AuthStore, Memory) {
-        let (mut store, mut engine) = (AuthStore::default(), Memory::new());
+        let (mut store, mut engine) = (AuthStore::new(BugSet::NONE), Memory::new());
         let rw = AuthRoleAddRequest { name: "rw".to_owned() };
         for records in [
             store.user_add(&user("root")),
@@ -349,7 +365,7 @@ pub(super) mod tests {
 
     /// Everything that is to survive.
     pub(in super::super) fn state(store: &AuthStore) -> impl PartialEq + std::fmt::Debug + use<> {
-        let AuthStore { enabled, revision, users, roles, permissions, tokens: _ } = store.clone();
+        let AuthStore { enabled, revision, users, roles, permissions, .. } = store.clone();
         (enabled, revision, users, roles, permissions)
     }
 
@@ -360,7 +376,7 @@ pub(super) mod tests {
 
     #[test]
     fn enabling_needs_root_with_its_role() {
-        let mut store = AuthStore::default();
+        let mut store = AuthStore::new(BugSet::NONE);
         assert_eq!(store.enable(), Err(AuthError::RootUserNotExist));
         store.user_add(&user("root")).unwrap();
         assert_eq!(store.enable(), Err(AuthError::RootRoleNotExist));
@@ -378,21 +394,27 @@ pub(super) mod tests {
     #[test]
     fn an_installed_snapshot_brings_its_permissions_along() {
         let (source, engine) = alice();
-        assert_eq!(state(&AuthStore::load(&engine).unwrap()), state(&source));
-        let mut lagging = AuthStore::default();
-        lagging.restore(&engine).unwrap();
-        assert_eq!(state(&lagging), state(&source));
+        assert_eq!(state(&AuthStore::load(&engine, BugSet::NONE).unwrap()), state(&source));
+        for (bugs, equal) in
+            [(BugSet::NONE, true), (BugSet::NONE.with(Bug::AuthCacheNotRestored), !cfg!(feature = "bugs"))]
+        {
+            let mut installed = AuthStore::load(&engine, bugs).unwrap();
+            installed.succeed(AuthStore::new(bugs));
+            assert_eq!(state(&installed) == state(&source), equal);
+        }
     }
 
     #[test]
     fn a_snapshot_keeps_the_tokens_of_users_that_stayed_the_same() {
         let (mut store, mut engine) = alice();
         let (root, alice) = (login(&mut store, "root").unwrap(), login(&mut store, "alice").unwrap());
-        let mut elsewhere = AuthStore::load(&engine).unwrap();
+        let mut elsewhere = AuthStore::load(&engine, BugSet::NONE).unwrap();
         let (name, hashed_password) = ("alice".to_owned(), hash_to_entry(b"new"));
         let change = AuthUserChangePasswordRequest { name, hashed_password, ..Default::default() };
         write(&mut engine, elsewhere.user_change_password(&change).unwrap());
-        store.restore(&engine).unwrap();
+        let mut installed = AuthStore::load(&engine, BugSet::NONE).unwrap();
+        installed.succeed(store);
+        let mut store = installed;
         assert_eq!(store.info(Now::default(), &alice), Err(AuthError::InvalidAuthToken));
         assert_eq!(store.info(Now::default(), &root), Ok(store.root_info()));
     }
@@ -431,10 +453,10 @@ pub(super) mod tests {
     fn a_signed_token_survives_a_restart_but_no_change() {
         let (mut store, engine) = alice();
         let jwt = Jwt { key: Bytes::from_static(b"key"), ttl: crate::time::SECOND };
-        store.use_jwt(jwt.clone());
+        store.use_tokens(Some(jwt.clone()));
         let token = login(&mut store, "alice").unwrap();
-        let mut again = AuthStore::load(&engine).unwrap();
-        again.use_jwt(jwt);
+        let mut again = AuthStore::load(&engine, BugSet::NONE).unwrap();
+        again.use_tokens(Some(jwt));
         let info = again.info(Now::default(), &token).unwrap();
         assert_eq!(info, AuthInfo { username: "alice".to_owned(), revision: store.revision() });
         again.role_add(&AuthRoleAddRequest { name: "other".to_owned() }).unwrap();
@@ -442,7 +464,9 @@ pub(super) mod tests {
         assert_eq!(again.check_revision(&info), Err(AuthError::AuthOldRevision));
         let expired = Now { mono: 0, wall: crate::time::SECOND };
         assert_eq!(again.info(expired, &token), Err(AuthError::InvalidAuthToken));
-        again.restore(&engine).unwrap();
+        let mut installed = AuthStore::load(&engine, BugSet::NONE).unwrap();
+        installed.succeed(again);
+        let mut again = installed;
         assert_eq!(again.info(Now::default(), &token), Ok(info), "a snapshot does not change the kind of tokens");
     }
 
@@ -471,7 +495,7 @@ pub(super) mod tests {
         ] {
             let mut engine = Memory::new();
             write(&mut engine, vec![put(bucket, key.as_bytes(), value.to_vec())]);
-            let error = AuthStore::load(&engine).unwrap_err();
+            let error = AuthStore::load(&engine, BugSet::NONE).unwrap_err();
             let is_named =
                 matches!(&error, BackendError::Record { bucket: b, key: k, .. } if *b == bucket.name() && k == key);
             assert!(is_named, "{error}");

@@ -13,6 +13,7 @@
 
 use super::{AuthInfo, Jwt};
 use crate::time::{Nanos, Now, SECOND};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// How long a token lives after its last use.
@@ -20,10 +21,53 @@ const TTL: Nanos = 300 * SECOND;
 
 const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// The letters of a new token, drawn with `draw`: evenly spread numbers that nobody can guess.
-pub fn token_prefix(draw: &mut dyn FnMut() -> u64) -> String {
-    (0..16).map(|_| char::from(LETTERS[(draw() % LETTERS.len() as u64) as usize])).collect()
+/// Where a member takes its salts and tokens from: numbers that nobody can guess who does not know the seed, however
+/// many of them he has seen. (What election timeouts are drawn from can be calculated back from what it drew.)
+#[derive(Clone)]
+pub struct Secrets {
+    seed: u64,
+    drawn: u64,
 }
+
+impl Secrets {
+    /// The seed must be of this start of the member alone.
+    pub fn new(seed: u64) -> Secrets {
+        Secrets { seed, drawn: 0 }
+    }
+
+    /// A salt for a password.
+    pub fn salt(&mut self) -> [u8; 16] {
+        let drawn = self.draw();
+        std::array::from_fn(|n| drawn[n])
+    }
+
+    /// The letters of a new token.
+    pub fn token_prefix(&mut self) -> String {
+        // Of each draw's bytes those below 208 = 4 * 52 are taken, so that all letters are equally likely.
+        let mut letters = String::with_capacity(16);
+        while letters.len() < 16 {
+            let drawn = self.draw().into_iter().filter(|byte| *byte < 208);
+            letters.extend(drawn.map(|byte| char::from(LETTERS[usize::from(byte) % 52])).take(16 - letters.len()));
+        }
+        letters
+    }
+
+    fn draw(&mut self) -> [u8; 32] {
+        self.drawn += 1;
+        let sum = Sha256::new().chain_update(DOMAIN).chain_update(self.seed.to_be_bytes());
+        sum.chain_update(self.drawn.to_be_bytes()).finalize().into()
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    /// Without the seed.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+/// Keeps these numbers apart from whatever else a seed is used for.
+const DOMAIN: &[u8] = b"seedbed auth";
 
 /// The index of the entry that made a token known; `None` for what is no simple token.
 pub fn entry_of(token: &str) -> Option<u64> {
@@ -105,14 +149,14 @@ mod tests {
 
     #[test]
     fn a_token_is_sixteen_letters_and_an_index() {
-        let mut n = 40;
-        let prefix = token_prefix(&mut || {
-            n += 1;
-            n
-        });
-        assert_eq!(prefix, "PQRSTUVWXYZabcde");
+        let mut secrets = Secrets::new(7);
+        let prefix = secrets.token_prefix();
+        assert!(prefix.len() == 16 && prefix.bytes().all(|byte| byte.is_ascii_alphabetic()), "{prefix}");
+        assert_ne!(secrets.token_prefix(), prefix);
+        assert_ne!(Secrets::new(8).token_prefix(), prefix);
+        assert_eq!(Secrets::new(7).token_prefix(), prefix, "a run can be repeated");
         let token = SimpleTokens::default().assign(0, "alice", &prefix, 42);
-        assert_eq!(token, "PQRSTUVWXYZabcde.42");
+        assert_eq!(token, format!("{prefix}.42"));
         assert_eq!(entry_of(&token), Some(42));
         for foreign in ["PQRSTUVWXYZabcde", ".42", "a.b", "a.1.2", ""] {
             assert_eq!(entry_of(foreign), None, "{foreign}");

@@ -1,6 +1,27 @@
-//! The catalogue's rows: what each bug is, who had it, what shows it.
+//! What each bug is, which versions had it, and what shows it.
 
-use super::{Bug, BugInfo};
+use super::Bug;
+
+/// A row of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BugInfo {
+    /// The switch's name, as `--bug` takes it.
+    pub name: &'static str,
+    /// Where etcd's tracker tells about it.
+    pub issue: &'static str,
+    /// etcd versions that carried it.
+    pub versions: &'static str,
+    /// What it breaks.
+    pub class: &'static str,
+    /// What goes wrong, in one sentence.
+    pub summary: &'static str,
+    /// The scenario that shows it, as a path from the project's root.
+    pub scenario: &'static str,
+    /// The check that catches it, by its name among a run's failed checks.
+    pub check: &'static str,
+    /// Seeds, counted from 0, that the scenario needed until the check caught it.
+    pub seeds_to_find: u64,
+}
 
 impl Bug {
     /// The bug's row of the catalogue.
@@ -284,7 +305,7 @@ impl Bug {
                 summary: "a new leader counts leases down, and renews them, before it has applied what earlier terms did to them",
                 scenario: "scenarios/lease/promote-before-catchup.toml",
                 check: "lease",
-                seeds_to_find: 1,
+                seeds_to_find: 5,
             },
             Bug::CheckpointVolatile => BugInfo {
                 name: "checkpoint-volatile",
@@ -314,6 +335,46 @@ impl Bug {
                 summary: "grants and revokes become durable without the consistent index that vouches for them",
                 scenario: "scenarios/lease/lease-ci-unsaved.toml",
                 check: "wal-replay-equals-backend",
+                seeds_to_find: 1,
+            },
+            Bug::AuthCiUnsaved => BugInfo {
+                name: "auth-ci-unsaved",
+                issue: "etcd #11651",
+                versions: "< 3.4.8, < 3.3.21",
+                class: "inconsistency",
+                summary: "changes of users and roles leave the consistent index behind, so a restart counts them twice",
+                scenario: "scenarios/inconsistency/auth-ci-unsaved.toml",
+                check: "members-equal",
+                seeds_to_find: 1,
+            },
+            Bug::AuthCacheNotRestored => BugInfo {
+                name: "auth-cache-not-restored",
+                issue: "etcd #14571, #14355",
+                versions: "3.5.5, 3.4.20 and 3.4.21",
+                class: "inconsistency",
+                summary: "a snapshot brings users and roles, but what they may do stays as it was before",
+                scenario: "scenarios/inconsistency/auth-cache-not-restored.toml",
+                check: "auth",
+                seeds_to_find: 5,
+            },
+            Bug::JepsenLock => BugInfo {
+                name: "jepsen-lock",
+                issue: "etcd #11408",
+                versions: "3.4.3, as Jepsen found it",
+                class: "lock",
+                summary: "a client whose key expired while it waited holds the lock as soon as nobody is before it",
+                scenario: "scenarios/lock/waiter-paused.toml",
+                check: "lock",
+                seeds_to_find: 1,
+            },
+            Bug::RevokeUnauthenticated => BugInfo {
+                name: "revoke-unauthenticated",
+                issue: "etcd #11689",
+                versions: "3.2 beside 3.3",
+                class: "inconsistency",
+                summary: "a leader of the old version ends leases on nobody's behalf; members of the new one refuse",
+                scenario: "scenarios/auth/revoke-unauthenticated.toml",
+                check: "members-equal",
                 seeds_to_find: 1,
             },
             Bug::UpdateDropsLearner => BugInfo {
@@ -366,6 +427,14 @@ impl Bug {
                 check: "wal-replay",
                 seeds_to_find: 1,
             },
+        }
+    }
+
+    /// What `--bug` takes to show it: its name, or where members of two versions must meet, its name in one of them.
+    pub fn switch(self) -> &'static str {
+        match self {
+            Bug::RevokeUnauthenticated => "revoke-unauthenticated@n1",
+            bug => bug.info().name,
         }
     }
 }

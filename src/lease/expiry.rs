@@ -33,7 +33,7 @@ pub enum Renewal {
 }
 
 /// How long a lease will live.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TimeToLive {
     /// What is left, in whole seconds; below 0 once it has expired for longer than one.
     pub ttl: i64,

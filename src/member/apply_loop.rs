@@ -146,7 +146,7 @@ impl Member {
         let stripped = self.config.bugs.on(Bug::TxnStripsRanges) && !self.writes.waits(apply::number_of(entry));
         let stripped = stripped.then(|| apply::without_ranges(entry));
         let (alarms, size) = (self.state.alarms.clone(), self.database_size());
-        let mut applied = match self.state.apply(now.mono, stripped.as_ref().unwrap_or(entry)) {
+        let mut applied = match self.state.apply(now, stripped.as_ref().unwrap_or(entry)) {
             Ok(applied) => applied,
             Err(error) if self.config.bugs.on(Bug::PartialTxnOnPanic) => {
                 self.apply.dying = Some(error);
@@ -167,17 +167,20 @@ impl Member {
             request: applied.request,
             revision: applied.revision,
             hash: self.state.store.hash(),
+            refused: applied.denied,
         });
         self.quota.applied(applied.request, fx);
-        let client = self.writes.applied(applied.request);
+        let pending = self.writes.applied(applied.request);
         // It has taken effect as everywhere else; that it did not fit is this member's own affair, until the alarm is on.
         if applied.result.is_ok() && !self.has_room(size, applied.cost) {
-            self.refuse_for_space(now, client, fx);
-        } else if let Some(client) = client {
+            self.refuse_for_space(now, pending.map(|pending| pending.client), fx);
+        } else if let Some(pending) = pending
+            && !self.goes_on(now, entry, &pending, &mut applied, fx)
+        {
             let header = self.header(applied.revision);
             let changed = self.member_response(applied.request);
             let reply = applied.result.map(|response| with_header(changed.unwrap_or(response), header));
-            fx.replies.push((client, reply));
+            fx.replies.push((pending.client, reply));
         }
     }
 }

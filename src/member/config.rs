@@ -1,6 +1,7 @@
 //! What a member is told at start.
 
 use super::AutoCompaction;
+use crate::auth::{self, Jwt};
 use crate::backend::EngineConfig;
 use crate::bug::BugSet;
 use crate::lease;
@@ -94,6 +95,10 @@ pub struct Config {
     pub lease_checkpoint: Option<Nanos>,
     /// How often watches that want it hear of their progress.
     pub watch_progress_interval: Nanos,
+    /// bcrypt's cost for new passwords: 2^cost rounds, from 4 to 31.
+    pub bcrypt_cost: u32,
+    /// Signed tokens, if the member gives out these; `None`: simple ones. All members must give out the same.
+    pub jwt: Option<Jwt>,
     /// Most entries that may be committed but not applied before requests are refused.
     pub max_backlog: u64,
     /// Most bytes in one append message.
@@ -144,6 +149,8 @@ impl Config {
             lease_revoke_rate: 1_000,
             lease_checkpoint: None,
             watch_progress_interval: 600 * SECOND,
+            bcrypt_cost: auth::COST_DEFAULT,
+            jwt: None,
             max_backlog: 5_000,
             max_append_bytes: 512 * 1024,
             max_inflight: 512,
@@ -200,6 +207,8 @@ pub struct Costs {
     pub free_page: Nanos,
     /// Each KiB of an entry, a response or a snapshot.
     pub kib: Nanos,
+    /// Hashing a password, or checking one: a job beside the member's steps.
+    pub bcrypt: Nanos,
 }
 
 impl Costs {
@@ -213,14 +222,15 @@ impl Costs {
         record: 500,
         free_page: 2,
         kib: 1_000,
+        bcrypt: 60_000_000,
     };
 
     /// The same work on a CPU that is `factor` times slower.
     #[must_use]
     pub fn slowed(self, factor: u64) -> Costs {
-        let Costs { step, propose, append, apply, read, record, free_page, kib } = self;
-        let [step, propose, append, apply, read, record, free_page, kib] =
-            [step, propose, append, apply, read, record, free_page, kib].map(|n| n * factor);
-        Costs { step, propose, append, apply, read, record, free_page, kib }
+        let Costs { step, propose, append, apply, read, record, free_page, kib, bcrypt } = self;
+        let [step, propose, append, apply, read, record, free_page, kib, bcrypt] =
+            [step, propose, append, apply, read, record, free_page, kib, bcrypt].map(|n| n * factor);
+        Costs { step, propose, append, apply, read, record, free_page, kib, bcrypt }
     }
 }

@@ -17,7 +17,7 @@
 
 use super::peers::PeerMessage;
 use super::{Effects, Member, StopReason};
-use crate::api::{Request, RequestId};
+use crate::api::{Credentials, Request, RequestId};
 use crate::mvcc::HashKv;
 use crate::pb::etcdserverpb::AlarmType;
 use crate::raft::NodeId;
@@ -44,7 +44,7 @@ pub(super) struct Corruption {
     /// Numbers the questions, so that no answer is taken for that to another.
     number: u64,
     /// Clients that came while the check at the start was out.
-    held: Vec<(RequestId, Request)>,
+    held: Vec<(RequestId, Credentials, Request)>,
 }
 
 #[derive(Debug)]
@@ -79,8 +79,8 @@ impl Corruption {
         self.check.as_ref().is_some_and(|check| check.at_start)
     }
 
-    pub(super) fn hold(&mut self, id: RequestId, request: Request) {
-        self.held.push((id, request));
+    pub(super) fn hold(&mut self, id: RequestId, who: Credentials, request: Request) {
+        self.held.push((id, who, request));
     }
 }
 
@@ -192,8 +192,8 @@ impl Member {
     }
 
     fn serve_held(&mut self, now: Now, fx: &mut Effects) {
-        for (id, request) in std::mem::take(&mut self.corruption.held) {
-            self.on_request(now, id, request, fx);
+        for (id, who, request) in std::mem::take(&mut self.corruption.held) {
+            self.on_request_as(now, id, who, request, fx);
         }
     }
 

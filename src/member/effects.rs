@@ -1,7 +1,9 @@
 //! What goes into a step and what comes out of it.
 
+use super::job::{Job, JobId, JobOutput};
 use super::{PeerMessage, StreamInput};
-use crate::api::{Error, Request, RequestId, Response};
+use crate::api::{AuthError, Credentials, Error, Request, RequestId, Response};
+use crate::auth::AuthInfo;
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskError, DiskOp, OpId};
 use crate::mvcc::Compacted;
@@ -9,6 +11,7 @@ use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{AlarmType, WatchResponse};
 use crate::raft::{ConfState, Message, NodeId, RaftEvent};
 use crate::time::Nanos;
+use bytes::Bytes;
 
 /// One thing that happened to a member.
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -33,6 +36,10 @@ pub enum Input {
     Stream(StreamId, StreamInput),
     /// Another member asks something besides Raft, or answers.
     Peer(NodeId, PeerMessage),
+    /// A client's request that says who makes it.
+    RequestAs(RequestId, Credentials, Request),
+    /// A job of [`Effects::jobs`] is done.
+    JobDone(JobId, JobOutput),
     /// The transport was told by a peer that this member was removed (etcd: 410 Gone).
     Removed,
 }
@@ -53,6 +60,8 @@ pub struct Effects {
     pub watch: Vec<(StreamId, WatchResponse)>,
     /// To start, in this order.
     pub disk: Vec<DiskOp>,
+    /// To compute beside the member.
+    pub jobs: Vec<Job>,
     /// When to step the member again with [`Input::Deadline`], on its monotonic clock, unless something else does
     /// before. Replaces the deadline asked for earlier; always in the future.
     pub deadline: Nanos,
@@ -73,6 +82,7 @@ impl Effects {
         self.replies.clear();
         self.watch.clear();
         self.disk.clear();
+        self.jobs.clear();
         self.deadline = Nanos::MAX;
         self.cost = 0;
         self.trace.clear();
@@ -138,6 +148,8 @@ pub enum TraceEvent {
         revision: i64,
         /// The store's hash after it; `None` while a compaction removes records, which members do at their own pace.
         hash: Option<u64>,
+        /// Auth refused it: it changed nothing.
+        refused: Option<AuthError>,
     },
     /// A client's write was given this number in the log.
     Proposed {
@@ -218,6 +230,19 @@ pub enum TraceEvent {
     LeaseRenewed {
         /// The lease.
         lease: i64,
+    },
+    /// While auth is on, or of a client that says who it is: a read or a watch was let through or refused.
+    ReadChecked {
+        /// The last applied entry.
+        index: u64,
+        /// On whose behalf it was asked.
+        who: AuthInfo,
+        /// The first key.
+        key: Bytes,
+        /// The end, as the API has it.
+        range_end: Bytes,
+        /// Why auth refused it.
+        refused: Option<AuthError>,
     },
     /// An entry that changes the configuration was applied.
     ConfApplied {

@@ -8,7 +8,7 @@ use super::peers::PeerMessage;
 use super::{Effects, Member, StopReason};
 use crate::api::{Error, RequestId, Response};
 use crate::mvcc::{HashJob, HashKv, MvccError};
-use crate::pb::etcdserverpb::HashKvResponse;
+use crate::pb::etcdserverpb::{HashKvResponse, HashResponse};
 use crate::raft::NodeId;
 use crate::time::{Nanos, Now};
 use std::collections::VecDeque;
@@ -32,6 +32,8 @@ pub(super) struct Hasher {
     /// Who asked, in their order, for which revision; the first one's hash is being made.
     asked: VecDeque<(Asker, i64)>,
     job: Option<HashJob>,
+    /// Clients that want the hash of everything.
+    whole: Vec<RequestId>,
     /// When the next slice may begin.
     next_at: Nanos,
 }
@@ -66,8 +68,28 @@ impl Member {
         self.hasher.asked.push_back((asker, revision));
     }
 
+    pub(super) fn on_hash(&mut self, id: RequestId) {
+        self.hasher.whole.push(id);
+    }
+
+    /// Hashes the whole database for whoever wants that: in one go, as etcd does, and at the price of every byte.
+    fn hash_everything(&mut self, fx: &mut Effects) {
+        for id in std::mem::take(&mut self.hasher.whole) {
+            let store = &self.state.store;
+            let (header, size) = (self.header(store.revision()), store.engine().stats().in_use);
+            match store.hash_all() {
+                Ok(hash) => fx.replies.push((id, Ok(Response::Hash(HashResponse { header, hash })))),
+                Err(error) => fx.stop = Some(StopReason::Backend(error)),
+            }
+            self.charge(fx, |costs| costs.kib * (size / 1024));
+        }
+    }
+
     /// Hashes a slice, if somebody waits for a hash.
     pub(super) fn run_hasher(&mut self, now: Now, fx: &mut Effects) {
+        if !self.store_is_closed() {
+            self.hash_everything(fx);
+        }
         if now.mono < self.hasher.next_at || self.store_is_closed() || fx.stop.is_some() {
             return;
         }

@@ -13,7 +13,7 @@
 
 use super::storage::{copy_file, db_file, open_database};
 use super::{Effects, Member, StopReason, TraceEvent};
-use crate::apply::RestoringState;
+use crate::apply::{RestoringState, State};
 use crate::backend::{BackendError, Engine, EngineConfig, Memory};
 use crate::bug::Bug;
 use crate::cluster::Cluster;
@@ -131,7 +131,8 @@ impl Member {
 
     fn installed(&mut self, now: Now, fx: &mut Effects) {
         let Stage::Restoring { meta, restoring } = std::mem::take(&mut self.installer.stage) else { return };
-        let old = std::mem::replace(&mut self.state, restoring.finish()).store;
+        let State { store: old, auth, .. } = std::mem::replace(&mut self.state, restoring.finish());
+        self.state.auth.succeed(auth);
         let stale = old.applied();
         self.watch_loop.watchers.restored(self.state.store.revision());
         self.serve_anew(fx);

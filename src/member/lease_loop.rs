@@ -11,21 +11,17 @@
 //! then was renewed elsewhere, and its proposal would be forwarded to the new leader and agreed on. So leadership is
 //! confirmed by a majority before anything is revoked (etcd #15247).
 //!
-//! Keepalives and questions about what is left are the leader's to answer. Left out: sending them on from another
-//! member, which answers that it is not the leader.
+//! Keepalives and questions about what is left wait in [`lease_questions`](super::lease_questions) until this loop comes by.
 
 use super::{Effects, Member, TraceEvent};
-use crate::api::{Error, Request, RequestId, Response};
+use crate::api::{Request, RequestId, Response};
 use crate::apply;
 use crate::bug::Bug;
-use crate::lease::{LeaseError, Renewal};
 use crate::pb::etcdserverpb::{
-    LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest,
-    LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseCheckpoint, LeaseCheckpointRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus,
 };
 use crate::raft::EntryKind;
 use crate::time::{MILLISECOND, Nanos, Now};
-use std::collections::VecDeque;
 
 /// How often the leader looks for expired leases.
 const INTERVAL: Nanos = 500 * MILLISECOND;
@@ -34,23 +30,13 @@ const INTERVAL: Nanos = 500 * MILLISECOND;
 pub(super) struct LeaseLoop {
     /// When a primary looks again.
     next_at: Nanos,
-    /// Keepalives that wait until a lease is revoked or a checkpoint is cleared.
-    keepalives: VecDeque<KeepAlive>,
-}
-
-#[derive(Debug)]
-struct KeepAlive {
-    id: RequestId,
-    lease: i64,
-    deadline: Nanos,
 }
 
 impl Member {
-    pub(super) fn lease_wakes_at(&self) -> Nanos {
-        let loop_ = &self.lease_loop;
-        let waits = loop_.keepalives.front().map_or(Nanos::MAX, |keepalive| keepalive.deadline);
+    pub(super) fn lease_wakes_at(&self, now: Now) -> Nanos {
+        let waits = self.lease_questions.wake_at(now.mono);
         let counts = self.state.lessor.is_primary() && !self.state.lessor.is_empty();
-        if counts { waits.min(loop_.next_at) } else { waits }
+        if counts { waits.min(self.lease_loop.next_at) } else { waits }
     }
 
     /// Lets go of leases that another member counts. Called by the raft loop, which may be late: it waits for the disk.
@@ -76,94 +62,38 @@ impl Member {
             // The rate is that of a second, and the loop comes by twice in it.
             let expired = self.state.lessor.expired(now.mono, self.config.lease_revoke_rate / 2);
             if self.config.bugs.on(Bug::StaleLeaderRevokes) {
-                self.revoke_expired(&expired);
+                self.revoke_expired(self.raft.term(), &expired);
             } else if !expired.is_empty() {
                 self.confirm_leadership(now, expired);
             }
             let checkpoints = self.state.lessor.due_checkpoints(now.mono);
             self.propose_checkpoints(checkpoints);
         }
-        self.answer_keepalives(now, fx);
+        self.answer_lease_questions(now, fx);
     }
 
-    /// A majority says that this member leads: what has expired is over.
-    pub(super) fn revoke_expired(&mut self, leases: &[i64]) {
-        if !self.state.lessor.is_primary() {
+    /// A majority says that this member leads: what has expired is over. But one that lost the lead and won it again while
+    /// the question was out has begun to count anew since, and what had expired in the earlier term lives.
+    pub(super) fn revoke_expired(&mut self, term: u64, leases: &[i64]) {
+        if !self.state.lessor.is_primary() || self.raft.term() != term {
             return;
         }
         for &id in leases.iter().filter(|id| self.state.lessor.contains(**id)) {
             let number = self.writes.take_number();
-            let data = apply::encode(number, Request::LeaseRevoke(LeaseRevokeRequest { id }));
+            // The member itself asks for it, and auth has to let it.
+            let root = self.state.auth.root_info();
+            let data = apply::encode_as(&root, number, Request::LeaseRevoke(LeaseRevokeRequest { id }));
             // One that is dropped comes again: the lessor names it anew after three seconds.
             let _ = self.raft.propose(EntryKind::Normal, data.into());
         }
     }
 
-    fn propose_checkpoints(&mut self, checkpoints: Vec<LeaseCheckpoint>) {
+    pub(super) fn propose_checkpoints(&mut self, checkpoints: Vec<LeaseCheckpoint>) {
         if checkpoints.is_empty() {
             return;
         }
         let data = apply::encode_checkpoints(self.writes.take_number(), LeaseCheckpointRequest { checkpoints });
         let _ = self.raft.propose(EntryKind::Normal, data.into());
-    }
-
-    pub(super) fn on_keepalive(&mut self, now: Now, id: RequestId, lease: i64, fx: &mut Effects) {
-        let deadline = now.mono + self.config.request_timeout();
-        self.lease_loop.keepalives.push_back(KeepAlive { id, lease, deadline });
-        self.answer_keepalives(now, fx);
-    }
-
-    fn answer_keepalives(&mut self, now: Now, fx: &mut Effects) {
-        for _ in 0..self.lease_loop.keepalives.len() {
-            let Some(keepalive) = self.lease_loop.keepalives.pop_front() else { return };
-            match self.renew(now, &keepalive) {
-                Some(reply) => {
-                    if let Ok(Response::LeaseKeepAlive(LeaseKeepAliveResponse { ttl: 1.., id: lease, .. })) = reply {
-                        fx.trace.push(TraceEvent::LeaseRenewed { lease });
-                    }
-                    fx.replies.push((keepalive.id, reply));
-                }
-                None => self.lease_loop.keepalives.push_back(keepalive),
-            }
-        }
-    }
-
-    /// The answer to a keepalive; `None`: not yet.
-    fn renew(&mut self, now: Now, keepalive: &KeepAlive) -> Option<Result<Response, Error>> {
-        let ttl = match self.state.lessor.renew(now.mono, keepalive.lease) {
-            Ok(Renewal::Renewed(ttl)) => ttl,
-            // etcd's way to say that there is no such lease.
-            Err(LeaseError::NotFound) => 0,
-            Err(_) => return Some(Err(if self.raft.leader() == 0 { Error::NoLeader } else { Error::NotLeader })),
-            Ok(_) if keepalive.deadline <= now.mono => return Some(Err(Error::Timeout)),
-            Ok(Renewal::Wait) => return None,
-            Ok(Renewal::ClearCheckpoint) => {
-                self.propose_checkpoints(vec![LeaseCheckpoint { id: keepalive.lease, remaining_ttl: 0 }]);
-                return None;
-            }
-        };
-        let header = self.header(self.state.store.revision());
-        Some(Ok(Response::LeaseKeepAlive(LeaseKeepAliveResponse { header, id: keepalive.lease, ttl })))
-    }
-
-    pub(super) fn on_time_to_live(
-        &mut self,
-        now: Now,
-        id: RequestId,
-        request: LeaseTimeToLiveRequest,
-        fx: &mut Effects,
-    ) {
-        let header = self.header(self.state.store.revision());
-        let absent = LeaseTimeToLiveResponse { header, id: request.id, ttl: -1, granted_ttl: 0, keys: Vec::new() };
-        let response = match self.state.lessor.time_to_live(now.mono, request.id) {
-            Ok(life) => {
-                let keys = if request.keys { life.keys } else { Vec::new() };
-                Ok(LeaseTimeToLiveResponse { ttl: life.ttl, granted_ttl: life.granted_ttl, keys, ..absent })
-            }
-            Err(LeaseError::NotFound) if self.state.lessor.is_primary() => Ok(absent),
-            Err(_) => Err(if self.raft.leader() == 0 { Error::NoLeader } else { Error::NotLeader }),
-        };
-        fx.replies.push((id, response.map(Response::LeaseTimeToLive)));
     }
 
     pub(super) fn on_leases(&mut self, id: RequestId, fx: &mut Effects) {

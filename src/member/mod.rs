@@ -17,7 +17,8 @@
 //!   lag behind; 5000 entries behind, requests are refused (lesson 03).
 //! - **the read loop** ([`reads`]) confirms linearizable reads in batches by ReadIndex (lesson 02).
 //! - **the watch loop** ([`watch_loop`]) tells clients of changes (lesson 08).
-//! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads (lesson 06).
+//! - **the lease loop** ([`lease_loop`]) counts leases down where this member leads, and keepalives
+//!   reach it from everywhere ([`lease_questions`]; lesson 06).
 //! - **the committer** ([`committer`]) makes the backend's batch durable every 100 ms (lesson 03), **the compactor**
 //!   ([`compactor`]) removes what was compacted in batches, **the auto-compactor** ([`auto_compactor`]) decides when to
 //!   (lesson 11), **the defragger** ([`defragger`]) copies the
@@ -27,11 +28,12 @@
 //! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
 //!   ([`hasher`]) hashes keys, and **the corruption check** ([`corruption`]) compares members by that (lesson 12).
 //!
-//! **Membership** ([`membership`]) changes by entries of its own kind (the special lesson).
+//! - **auth** ([`auth_loop`]) says who asks, and has passwords hashed beside the steps (lesson 05).
 //!
-//! Left out: auth, which comes with its chapter.
+//! **Membership** ([`membership`]) changes by entries of its own kind (the special lesson).
 
 mod apply_loop;
+mod auth_loop;
 mod auto_compactor;
 mod committer;
 mod compactor;
@@ -41,7 +43,9 @@ mod defragger;
 mod effects;
 mod hasher;
 mod installer;
+mod job;
 mod lease_loop;
+mod lease_questions;
 mod membership;
 mod peers;
 mod quota;
@@ -58,12 +62,15 @@ pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, InitialClusterState, Peer};
 pub use corruption::PeerHash;
 pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use job::{Job, JobId, JobOutput, Work};
+pub use lease_questions::{LeaseAnswer, LeaseQuestion};
 pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
 
-use crate::api::{Error, Request, RequestId, Response};
+use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::apply::State;
+use crate::auth::AuthStore;
 use crate::backend::BackendError;
 use crate::disk::{DiskDone, DiskRead, FileName};
 use crate::mvcc::Store;
@@ -76,6 +83,7 @@ use crate::raft::{Body, NodeId, Raft, RaftEvent};
 use crate::time::{Nanos, Now};
 use crate::wal::Wal;
 use apply_loop::ApplyLoop;
+use auth_loop::AuthLoop;
 use auto_compactor::AutoCompactor;
 use committer::Committer;
 use compactor::Compactor;
@@ -84,6 +92,7 @@ use defragger::Defragger;
 use hasher::Hasher;
 use installer::Installer;
 use lease_loop::LeaseLoop;
+use lease_questions::LeaseQuestions;
 use membership::Membership;
 use quota::Quota;
 use raft_loop::RaftLoop;
@@ -107,11 +116,13 @@ pub struct Member {
     reads: ReadLoop,
     writes: Writes,
     lease_loop: LeaseLoop,
+    lease_questions: LeaseQuestions,
     quota: Quota,
     hasher: Hasher,
     corruption: Corruption,
     membership: Membership,
     watch_loop: WatchLoop,
+    auth_loop: AuthLoop,
     snapshotter: Snapshotter,
     committer: Committer,
     compactor: Compactor,
@@ -143,10 +154,11 @@ impl Member {
                 }
                 self.raft.step(message);
             }
-            Input::Request(id, request) if self.corruption.holds_clients() => self.corruption.hold(id, request),
-            Input::Request(id, request) => self.on_request(now, id, request, fx),
+            Input::Request(id, request) => self.on_request_as(now, id, Credentials::None, request, fx),
+            Input::RequestAs(id, who, request) => self.on_request_as(now, id, who, request, fx),
             Input::Peer(from, message) => self.on_peer(now, from, message, fx),
-            Input::Stream(stream, input) => self.on_stream(now, stream, input, fx),
+            Input::Stream(stream, input) => self.on_stream_input(now, stream, input, fx),
+            Input::JobDone(id, output) => self.on_job_done(now, id, output, fx),
             Input::Disk(done) => self.on_disk(now, done, fx),
             Input::Deadline => {}
             Input::TakeSnapshot => self.snapshotter.demand(),
@@ -165,6 +177,7 @@ impl Member {
         self.run_raft_loop(now, fx);
         self.run_installer(now, fx);
         self.run_apply_loop(now, fx);
+        self.run_auth_loop(now, fx);
         // What was applied can let a snapshot begin, and what was proposed or acknowledged meanwhile be sent.
         self.run_compactor(now, fx);
         self.run_committer(now, fx);
@@ -201,43 +214,51 @@ impl Member {
             self.reads.wake_at(),
             self.slice_wakes_at(),
             self.writes.wake_at(),
-            self.lease_wakes_at(),
+            self.lease_wakes_at(now),
             self.quota.wake_at(),
             self.hasher_wakes_at(),
             self.corruption_wakes_at(),
             self.watch_wakes_at(),
+            self.auth_loop.wake_at(),
             self.membership.wakes_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
     }
 
-    fn on_request(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
+    fn on_request(&mut self, now: Now, id: RequestId, who: Credentials, request: Request, fx: &mut Effects) {
         if !self.serves(&request) {
             fx.replies.push((id, Err(Error::UnsupportedForLearner)));
             return;
         }
         match request {
-            Request::Range(range) => self.on_range(now, id, range, fx),
-            Request::Put(_)
-            | Request::DeleteRange(_)
-            | Request::Txn(_)
-            | Request::Compact(_)
-            | Request::LeaseGrant(_)
-            | Request::LeaseRevoke(_)
-            | Request::Alarm(_) => self.on_write(now, id, request, fx),
+            Request::Range(range) => self.on_range(now, id, who, range, fx),
             Request::LeaseKeepAlive(request) => self.on_keepalive(now, id, request.id, fx),
-            Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, request, fx),
+            Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, &who, request, fx),
             Request::LeaseLeases => self.on_leases(id, fx),
-            Request::Defragment => self.defragger.ask(id),
+            Request::Defragment => match self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)) {
+                Ok(()) => self.defragger.ask(id),
+                Err(error) => fx.replies.push((id, Err(error.into()))),
+            },
             Request::MoveLeader(to) => self.on_move_leader(now, id, to, fx),
+            Request::Auth(request) => self.on_auth(now, id, who, request, fx),
             Request::Status => self.on_status(id, fx),
-            Request::HashKv(request) => self.on_hash_kv(now, id, request.revision, fx),
             Request::MemberAdd(_) | Request::MemberRemove(_) | Request::MemberUpdate(_) | Request::MemberPromote(_) => {
                 self.on_member_change(now, id, request, fx)
             }
             Request::MemberList(request) if request.linearizable => self.read_members(now, id),
             Request::MemberList(_) => self.list_members(id, fx),
+            Request::HashKv(_) | Request::Hash => {
+                match (self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)), request) {
+                    (Ok(()), Request::HashKv(request)) => self.on_hash_kv(now, id, request.revision, fx),
+                    (Ok(()), _) => self.on_hash(id),
+                    (Err(error), _) => fx.replies.push((id, Err(error.into()))),
+                }
+            }
+            write => {
+                assert!(write.is_write(), "invariant: the rest goes through the log");
+                self.on_write(now, id, who, write, fx);
+            }
         }
     }
 
@@ -355,6 +376,11 @@ impl Member {
         &self.state.store
     }
 
+    /// Its users and roles, to look at.
+    pub fn auth(&self) -> &AuthStore {
+        &self.state.auth
+    }
+
     /// Approximate bytes held in memory: log and store.
     pub fn memory_bytes(&self) -> u64 {
         self.raft.log().bytes() + self.state.store.engine().stats().memory
@@ -378,6 +404,7 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::Compact(_) => Response::Compact(CompactionResponse { header }),
         Response::LeaseGrant(response) => Response::LeaseGrant(LeaseGrantResponse { header, ..response }),
         Response::LeaseRevoke(_) => Response::LeaseRevoke(LeaseRevokeResponse { header }),
+        Response::Auth(response) => Response::Auth(response.with_header(header)),
         Response::Alarm(response) => Response::Alarm(AlarmResponse { header, ..response }),
         Response::MemberAdd(response) => Response::MemberAdd(MemberAddResponse { header, ..response }),
         Response::MemberRemove(response) => Response::MemberRemove(MemberRemoveResponse { header, ..response }),
@@ -392,7 +419,8 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         | Response::MoveLeader
         | Response::Nothing
         | Response::Status(_)
-        | Response::HashKv(_)) => response,
+        | Response::HashKv(_)
+        | Response::Hash(_)) => response,
     }
 }
 

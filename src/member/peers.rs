@@ -4,7 +4,7 @@
 
 use super::corruption::PeerHash;
 use super::hasher::Asker;
-use super::{Effects, Member};
+use super::{Effects, LeaseAnswer, LeaseQuestion, Member};
 use crate::raft::NodeId;
 use crate::time::Now;
 
@@ -25,6 +25,20 @@ pub enum PeerMessage {
         /// `None`: the revision is not there yet, or not any more.
         answer: Option<PeerHash>,
     },
+    /// A client of the asker's wants this of a lease; whoever leads answers.
+    LeaseAsk {
+        /// The asker's own number for it.
+        number: u64,
+        /// What it wants.
+        about: LeaseQuestion,
+    },
+    /// The answer to [`PeerMessage::LeaseAsk`].
+    LeaseAnswer {
+        /// Copied from the question.
+        number: u64,
+        /// `None`: whoever was asked does not lead, or not any more.
+        answer: Option<LeaseAnswer>,
+    },
 }
 
 impl Member {
@@ -38,6 +52,8 @@ impl Member {
                 }
             }
             PeerMessage::HashKvResp { number, answer } => self.peer_hash(from, number, answer),
+            PeerMessage::LeaseAsk { number, about } => self.on_lease_ask(now, from, number, about, fx),
+            PeerMessage::LeaseAnswer { number, answer } => self.on_lease_answer(now, number, answer, fx),
         }
     }
 }

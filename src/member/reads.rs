@@ -9,10 +9,11 @@
 //! they have yet to read. A snapshot that is installed meanwhile takes their store away; they begin anew in the new one.
 
 use super::{Effects, Member, StopReason};
-use crate::api::{Error, RequestId, Response};
+use crate::api::{Credentials, Error, RequestId, Response};
+use crate::auth::AuthInfo;
 use crate::bug::Bug;
 use crate::mvcc::RangeJob;
-use crate::pb::etcdserverpb::RangeRequest;
+use crate::pb::etcdserverpb::{AuthenticateRequest, RangeRequest};
 use crate::raft::{NodeId, ReadState};
 use crate::time::{MILLISECOND, Nanos, Now};
 use std::collections::VecDeque;
@@ -31,7 +32,7 @@ pub(super) struct ReadLoop {
     /// Confirmed reads that wait until the store has applied their index.
     confirmed: VecDeque<(u64, Read)>,
     /// Ranges that are being served; each has a slice in turn.
-    serving: VecDeque<(RequestId, RangeJob)>,
+    serving: VecDeque<(RequestId, AuthInfo, RangeJob)>,
     /// When the next slice may begin.
     slice_at: Nanos,
 }
@@ -40,19 +41,26 @@ pub(super) struct ReadLoop {
 /// would be read, like the apply loop's: etcd reads on another core than the one that keeps the lead.
 const SLICE: usize = 256;
 
-#[derive(Debug)]
 struct Read {
     asked: Asked,
     deadline: Nanos,
 }
 
+impl std::fmt::Debug for Read {
+    /// Without passwords and tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Read").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
 /// What waits to be confirmed.
-#[derive(Debug)]
 enum Asked {
     /// A client's read.
-    Range(RequestId, RangeRequest),
-    /// Whether this member still leads, before it ends these leases.
-    Leadership(Vec<i64>),
+    Range(RequestId, Credentials, RangeRequest),
+    /// A password that is to be checked against the newest users.
+    Authenticate(RequestId, AuthenticateRequest),
+    /// Whether this member still leads in this term, before it ends these leases.
+    Leadership(u64, Vec<i64>),
     /// The same, before it compares the others' keys with its own.
     Check,
     /// Who the members are.
@@ -62,8 +70,9 @@ enum Asked {
 impl Read {
     /// It failed. Leases that expired are found again.
     fn fail(self, error: Error, fx: &mut Effects) {
-        if let Asked::Range(id, _) | Asked::Members(id) = self.asked {
-            fx.replies.push((id, Err(error)));
+        match self.asked {
+            Asked::Range(id, ..) | Asked::Authenticate(id, _) | Asked::Members(id) => fx.replies.push((id, Err(error))),
+            Asked::Leadership(..) | Asked::Check => {}
         }
     }
 }
@@ -92,7 +101,7 @@ impl ReadLoop {
 
     /// Whether a range is being served that shows a revision before `compacted`.
     pub(super) fn reads_before(&self, compacted: i64) -> bool {
-        self.serving.iter().any(|(_, job)| job.revision() < compacted)
+        self.serving.iter().any(|(_, _, job)| job.revision() < compacted)
     }
 
     /// A batch whose leader is gone fails at once; its clients ask again.
@@ -104,24 +113,31 @@ impl ReadLoop {
 }
 
 impl Member {
-    pub(super) fn on_range(&mut self, now: Now, id: RequestId, request: RangeRequest, fx: &mut Effects) {
+    pub(super) fn on_range(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        who: Credentials,
+        request: RangeRequest,
+        fx: &mut Effects,
+    ) {
         if request.key.is_empty() {
             fx.replies.push((id, Err(Error::EmptyKey)));
         } else if request.serializable && !self.store_is_closed() {
-            self.serve(id, request, fx);
+            self.serve(now, id, &who, request, fx);
         } else if request.serializable {
             let deadline = now.mono + self.config.request_timeout();
-            self.reads.confirmed.push_front((0, Read { asked: Asked::Range(id, request), deadline }));
+            self.reads.confirmed.push_front((0, Read { asked: Asked::Range(id, who, request), deadline }));
         } else {
             let deadline = now.mono + self.config.request_timeout();
-            self.reads.gathering.push_back(Read { asked: Asked::Range(id, request), deadline });
+            self.reads.gathering.push_back(Read { asked: Asked::Range(id, who, request), deadline });
         }
     }
 
     /// Asks a majority whether this member leads; if it does, [`Member::revoke_expired`] gets the leases.
     pub(super) fn confirm_leadership(&mut self, now: Now, leases: Vec<i64>) {
         let deadline = now.mono + self.config.request_timeout();
-        self.reads.gathering.push_back(Read { asked: Asked::Leadership(leases), deadline });
+        self.reads.gathering.push_back(Read { asked: Asked::Leadership(self.raft.term(), leases), deadline });
     }
 
     /// A list of the members that is as new as the request.
@@ -134,6 +150,12 @@ impl Member {
     pub(super) fn confirm_for_check(&mut self, now: Now) {
         let deadline = now.mono + self.config.request_timeout();
         self.reads.gathering.push_back(Read { asked: Asked::Check, deadline });
+    }
+
+    /// Lets the store catch up, so that the password is checked as it is now.
+    pub(super) fn confirm_before_authenticating(&mut self, now: Now, id: RequestId, request: AuthenticateRequest) {
+        let deadline = now.mono + self.config.request_timeout();
+        self.reads.gathering.push_back(Read { asked: Asked::Authenticate(id, request), deadline });
     }
 
     /// Takes the indexes that Raft has confirmed.
@@ -159,8 +181,9 @@ impl Member {
             && let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied)
         {
             match read.asked {
-                Asked::Range(id, request) => self.serve(id, request, fx),
-                Asked::Leadership(leases) => self.revoke_expired(&leases),
+                Asked::Range(id, who, request) => self.serve(now, id, &who, request, fx),
+                Asked::Authenticate(id, request) => self.check_password(id, request, read.deadline, fx),
+                Asked::Leadership(term, leases) => self.revoke_expired(term, &leases),
                 Asked::Check => self.check_is_confirmed(now),
                 Asked::Members(id) => self.list_members(id, fx),
             }
@@ -196,23 +219,31 @@ impl Member {
         self.raft.read_index(ctx);
     }
 
-    fn serve(&mut self, id: RequestId, request: RangeRequest, fx: &mut Effects) {
+    fn serve(&mut self, now: Now, id: RequestId, who: &Credentials, request: RangeRequest, fx: &mut Effects) {
+        let info = match self.may_read(now, who, (&request.key, &request.range_end), fx) {
+            Ok(info) => info,
+            Err(error) => return fx.replies.push((id, Err(error.into()))),
+        };
         self.charge(fx, |costs| costs.read);
         match RangeJob::new(&self.state.store, request) {
-            Ok(job) => self.serve_slice(id, job, SLICE, fx),
+            Ok(job) => self.serve_slice(id, info, job, SLICE, fx),
             Err(error) => fx.replies.push((id, Err(error.into()))),
         }
     }
 
-    fn serve_slice(&mut self, id: RequestId, mut job: RangeJob, keys: usize, fx: &mut Effects) {
+    fn serve_slice(&mut self, id: RequestId, who: AuthInfo, mut job: RangeJob, keys: usize, fx: &mut Effects) {
         let mut response = match job.step(&self.state.store, keys) {
             Ok(Some(response)) => response,
-            Ok(None) => return self.reads.serving.push_back((id, job)),
+            Ok(None) => return self.reads.serving.push_back((id, who, job)),
             Err(error) => {
                 fx.stop = Some(StopReason::Backend(error));
                 return;
             }
         };
+        // Between two slices permissions may have changed.
+        if let Err(error) = self.state.auth.check_revision(&who) {
+            return fx.replies.push((id, Err(Error::Auth(error))));
+        }
         let bytes: usize = response.kvs.iter().map(|kv| kv.value.len()).sum();
         self.charge(fx, |costs| costs.kib * (bytes as u64 / 1024));
         response.header = self.header(job.newest());
@@ -228,19 +259,19 @@ impl Member {
         if self.slice_wakes_at() > now.mono || fx.stop.is_some() {
             return;
         }
-        let Some((id, job)) = self.reads.serving.pop_front() else { return };
+        let Some((id, who, job)) = self.reads.serving.pop_front() else { return };
         // A slice takes a millisecond at most, whatever a key costs.
         let price = self.config.costs.map_or(0, |costs| costs.record);
         let keys = (MILLISECOND / price.max(1)).clamp(1, SLICE as u64);
         self.reads.slice_at = now.mono + (price * keys).max(1);
-        self.serve_slice(id, job, keys as usize, fx);
+        self.serve_slice(id, who, job, keys as usize, fx);
     }
 
     /// The store is another one.
     pub(super) fn serve_anew(&mut self, fx: &mut Effects) {
-        for (id, job) in std::mem::take(&mut self.reads.serving) {
+        for (id, who, job) in std::mem::take(&mut self.reads.serving) {
             match RangeJob::new(&self.state.store, job.request().clone()) {
-                Ok(job) => self.reads.serving.push_back((id, job)),
+                Ok(job) => self.reads.serving.push_back((id, who, job)),
                 Err(error) => fx.replies.push((id, Err(error.into()))),
             }
         }

@@ -9,6 +9,7 @@
 //! leader without a committed entry. The errors say what is missing and what an operator can do.
 
 use super::apply_loop::ApplyLoop;
+use super::auth_loop::AuthLoop;
 use super::auto_compactor::AutoCompactor;
 use super::committer::Committer;
 use super::compactor::Compactor;
@@ -124,7 +125,8 @@ impl Member {
             bootstrap(&config, wal, awaited, disk, &mut ops)?
         };
         let kib = begun.state.store.engine().stats().in_use / 1024;
-        let Begun { raft, wal, state, snapshot, awaited, cluster } = begun;
+        let Begun { raft, wal, mut state, snapshot, awaited, cluster } = begun;
+        state.auth.use_tokens(config.jwt.clone());
         // Each member's ticker starts at its own moment, so that their ticks do not fall together.
         let offset = Xoshiro256PlusPlus::seed_from_u64(config.seed ^ TICK_OFFSET).next_u64() % config.tick;
         let mut member = Member {
@@ -133,12 +135,14 @@ impl Member {
             reads: ReadLoop::new(config.id, now.wall),
             writes: Writes::new(&config, now),
             lease_loop: LeaseLoop::default(),
+            lease_questions: Default::default(),
             auto_compactor: AutoCompactor::new(now.mono),
             quota: Quota::default(),
             hasher: Hasher::default(),
             corruption: Corruption::new(now.mono, config.corrupt_check, config.initial_corrupt_check && has_data),
             membership: Membership::new(snapshot, raft.conf().clone(), cluster),
             watch_loop: WatchLoop::new(&config, state.store.revision()),
+            auth_loop: AuthLoop::new(&config),
             snapshotter: Snapshotter::new(snapshot),
             committer: Committer::new(state.store.applied()),
             compactor: Compactor::default(),

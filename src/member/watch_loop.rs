@@ -11,14 +11,19 @@
 //! and behind a full buffer its watchers become victims. So a slow client slows down nobody else, and costs a bounded
 //! amount of memory.
 //!
-//! Left out: permissions, and streams that outlive their member: a client whose member is gone watches again, from behind
+//! A watch is checked when it is created, and never again: who loses a permission keeps the watches that he has, as in
+//! etcd.
+//!
+//! Left out: streams that outlive their member: a client whose member is gone watches again, from behind
 //! the last revision that it heard of.
 
 use super::{Config, Effects, Member, StopReason};
+use crate::api::{AuthError, Credentials};
 use crate::mvcc::watch::{NO_WATCH, StreamId, WatchConfig, Watchers, fragments};
 use crate::pb::etcdserverpb::watch_request::RequestUnion;
 use crate::pb::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse};
 use crate::time::{MILLISECOND, Nanos, Now};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often watchers that lag are served.
@@ -33,6 +38,8 @@ pub enum StreamInput {
     Room(usize),
     /// The stream is gone, and its watches with it.
     Closed,
+    /// Whose the stream is. Comes before everything else, if at all.
+    OpenedBy(Credentials),
 }
 
 #[derive(Debug)]
@@ -46,6 +53,8 @@ pub(super) struct WatchLoop {
 /// A stream's end here.
 #[derive(Debug, Default)]
 struct Line {
+    /// Whose it is.
+    owner: Credentials,
     room: usize,
     /// Watches whose long responses are to be cut.
     fragmented: BTreeSet<i64>,
@@ -57,6 +66,11 @@ impl WatchLoop {
     pub(super) fn new(config: &Config, revision: i64) -> WatchLoop {
         let config = WatchConfig { bugs: config.bugs, ..WatchConfig::default() };
         WatchLoop { watchers: Watchers::new(config, revision), lines: BTreeMap::new(), next_sync: 0 }
+    }
+
+    /// Whose a stream is, as far as it said.
+    pub(super) fn owner(&self, stream: StreamId) -> Credentials {
+        self.lines.get(&stream).map(|line| line.owner.clone()).unwrap_or_default()
     }
 
     fn lags(&self) -> bool {
@@ -83,19 +97,26 @@ impl Member {
         match input {
             StreamInput::Room(more) => line.room += more,
             StreamInput::Request(request) => match request.request_union {
-                Some(RequestUnion::CreateRequest(create)) => self.create_watch(stream, &create, fx),
+                Some(RequestUnion::CreateRequest(create)) => self.create_watch(now, stream, &create, fx),
                 Some(RequestUnion::CancelRequest(cancel)) => self.cancel_watch(stream, cancel.watch_id, fx),
                 Some(RequestUnion::ProgressRequest(_)) => self.watch_loop.watchers.request_progress(stream),
                 None => {}
             },
+            StreamInput::OpenedBy(owner) => line.owner = owner,
             StreamInput::Closed => {}
         }
     }
 
-    fn create_watch(&mut self, stream: StreamId, create: &WatchCreateRequest, fx: &mut Effects) {
-        let made = self.watch_loop.watchers.watch(stream, create);
+    fn create_watch(&mut self, now: Now, stream: StreamId, create: &WatchCreateRequest, fx: &mut Effects) {
         let mut response = WatchResponse { header: self.header(self.state.store.revision()), ..Default::default() };
         response.created = true;
+        if let Err(error) = self.may_watch(now, stream, create, fx) {
+            (response.watch_id, response.canceled) = (NO_WATCH, true);
+            response.cancel_reason = reason(error);
+            fx.watch.push((stream, response));
+            return;
+        }
+        let made = self.watch_loop.watchers.watch(stream, create);
         match made {
             Ok(watch_id) => {
                 response.watch_id = watch_id;
@@ -111,6 +132,18 @@ impl Member {
             }
         }
         fx.watch.push((stream, response));
+    }
+
+    fn may_watch(
+        &mut self,
+        now: Now,
+        stream: StreamId,
+        create: &WatchCreateRequest,
+        fx: &mut Effects,
+    ) -> Result<(), AuthError> {
+        // For a watch no key is the first key there can be.
+        let key = if create.key.is_empty() { Bytes::from_static(b"\0") } else { create.key.clone() };
+        self.may_read(now, &self.watch_loop.owner(stream), (&key, &create.range_end), fx).map(drop)
     }
 
     fn cancel_watch(&mut self, stream: StreamId, watch_id: i64, fx: &mut Effects) {
@@ -170,4 +203,9 @@ impl Member {
             }
         }
     }
+}
+
+/// Why a watch was refused, as etcd says it: with the status that would stand beside it elsewhere.
+fn reason(error: AuthError) -> String {
+    format!("rpc error: code = {:?} desc = {error}", error.code())
 }

@@ -6,8 +6,9 @@
 
 use super::quota::cost_of;
 use super::{Config, Effects, Member, TraceEvent};
-use crate::api::{Error, Request, RequestId, Response, validate};
+use crate::api::{Credentials, Error, Request, RequestId, Response, validate};
 use crate::apply;
+use crate::pb::etcdserverpb::AuthenticateRequest;
 use crate::raft::{EntryKind, NodeId, ProposeError};
 use crate::time::{MILLISECOND, Nanos, Now};
 use bytes::Bytes;
@@ -16,9 +17,9 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug)]
 pub(super) struct Writes {
     next_number: u64,
-    /// Numbered writes that wait to be applied, with the client that asked.
-    pending: BTreeMap<u64, RequestId>,
-    /// The same, by deadline, which is the order of arrival; what is answered meanwhile is skipped.
+    /// Numbered writes that wait to be applied.
+    pending: BTreeMap<u64, Pending>,
+    /// The same, by deadline; what is answered meanwhile is skipped.
     deadlines: VecDeque<(Nanos, u64)>,
     /// Encoded writes that wait for a leader.
     leaderless: VecDeque<(u64, EntryKind, Bytes)>,
@@ -26,6 +27,33 @@ pub(super) struct Writes {
     moving: Option<(RequestId, NodeId, Nanos)>,
     /// When a leader was last lost or replaced.
     leader_lost: Option<Nanos>,
+}
+
+/// A write that waits to be applied.
+pub(super) struct Pending {
+    /// Who asked.
+    pub(super) client: RequestId,
+    /// Until when.
+    pub(super) deadline: Nanos,
+    /// What may have to be done once more when it is applied.
+    pub(super) then: Then,
+}
+
+/// See [`Member::goes_on`](super::auth_loop).
+pub(super) enum Then {
+    /// Its outcome is the answer.
+    Answer,
+    /// It is proposed again if it was refused because the auth revision at which it was admitted is old.
+    ProposeAgain(Credentials, u64),
+    /// The password is checked again if the auth revision at which it was right is old.
+    CheckRevision(AuthenticateRequest, u64),
+}
+
+impl std::fmt::Debug for Pending {
+    /// Without passwords and tokens.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 impl Writes {
@@ -55,8 +83,8 @@ impl Writes {
         self.pending.contains_key(&number)
     }
 
-    /// The client that waits for this number, if it still does.
-    pub(super) fn applied(&mut self, number: u64) -> Option<RequestId> {
+    /// Who waits for this number, if somebody still does.
+    pub(super) fn applied(&mut self, number: u64) -> Option<Pending> {
         self.pending.remove(&number)
     }
 
@@ -81,13 +109,21 @@ impl Writes {
 }
 
 impl Member {
-    pub(super) fn on_write(&mut self, now: Now, id: RequestId, mut request: Request, fx: &mut Effects) {
-        if let Err(error) = self.admit(&request) {
-            fx.replies.push((id, Err(error)));
-            return;
-        }
+    pub(super) fn on_write(
+        &mut self,
+        now: Now,
+        client: RequestId,
+        who: Credentials,
+        mut request: Request,
+        fx: &mut Effects,
+    ) {
+        let admitted = self.admit(&request).and_then(|()| Ok(self.info(now, &who)?));
+        let info = match admitted {
+            Ok(info) => info,
+            Err(error) => return fx.replies.push((client, Err(error))),
+        };
         if !self.has_room(self.database_size(), cost_of(&request)) {
-            self.refuse_for_space(now, Some(id), fx);
+            self.refuse_for_space(now, Some(client), fx);
             return;
         }
         let number = self.writes.take_number();
@@ -97,24 +133,38 @@ impl Member {
             // Chosen before it is proposed, so that every member grants the same; clients know only positive ones.
             grant.id = (self.writes.take_number() & (u64::MAX >> 1)) as i64;
         }
-        let data = Bytes::from(apply::encode(number, request));
+        let data = apply::encode_as(&info, number, request);
+        let deadline = now.mono + self.config.request_timeout();
+        self.propose_write(
+            number,
+            data,
+            Pending { client, deadline, then: Then::ProposeAgain(who, info.revision) },
+            fx,
+        );
+    }
+
+    /// Proposes an encoded write, and waits for it.
+    pub(super) fn propose_write(&mut self, number: u64, data: Vec<u8>, pending: Pending, fx: &mut Effects) {
         if data.len() > self.config.max_request_bytes {
-            fx.replies.push((id, Err(Error::RequestTooLarge)));
+            fx.replies.push((pending.client, Err(Error::RequestTooLarge)));
             return;
         }
-        self.enqueue(now, (id, number), EntryKind::Normal, data, fx);
+        self.enqueue(number, EntryKind::Normal, data.into(), pending, fx);
     }
 
     /// Proposes a change of the configuration, numbered already.
     pub(super) fn propose_conf_change(&mut self, now: Now, id: RequestId, number: u64, data: Bytes, fx: &mut Effects) {
-        self.enqueue(now, (id, number), EntryKind::ConfChange, data, fx);
+        let pending = Pending { client: id, deadline: now.mono + self.config.request_timeout(), then: Then::Answer };
+        self.enqueue(number, EntryKind::ConfChange, data, pending, fx);
     }
 
-    fn enqueue(&mut self, now: Now, (id, number): (RequestId, u64), kind: EntryKind, data: Bytes, fx: &mut Effects) {
+    fn enqueue(&mut self, number: u64, kind: EntryKind, data: Bytes, pending: Pending, fx: &mut Effects) {
         self.charge(fx, |costs| costs.propose + costs.kib * (data.len() as u64 / 1024));
-        fx.trace.push(TraceEvent::Proposed { client: id, request: number });
-        self.writes.pending.insert(number, id);
-        self.writes.deadlines.push_back((now.mono + self.config.request_timeout(), number));
+        fx.trace.push(TraceEvent::Proposed { client: pending.client, request: number });
+        // One that is tried again has the deadline that it had.
+        let place = self.writes.deadlines.partition_point(|(deadline, _)| *deadline <= pending.deadline);
+        self.writes.deadlines.insert(place, (pending.deadline, number));
+        self.writes.pending.insert(number, pending);
         self.writes.leaderless.push_back((number, kind, data));
         self.propose_waiting(fx);
     }
@@ -135,8 +185,8 @@ impl Member {
                 Ok(()) => {}
                 Err(ProposeError::NoLeader) => return,
                 Err(_) => {
-                    if let Some(client) = self.writes.pending.remove(number) {
-                        fx.replies.push((client, Err(Error::ProposalDropped)));
+                    if let Some(pending) = self.writes.pending.remove(number) {
+                        fx.replies.push((pending.client, Err(Error::ProposalDropped)));
                     }
                 }
             }
@@ -153,7 +203,7 @@ impl Member {
                 break;
             }
             self.writes.deadlines.pop_front();
-            if let Some(client) = self.writes.pending.remove(&number) {
+            if let Some(Pending { client, .. }) = self.writes.pending.remove(&number) {
                 let asked_at = deadline - self.config.request_timeout();
                 let lost = self.writes.leader_lost.is_some_and(|at| at >= asked_at) || self.raft.leader() == 0;
                 // What never reached Raft cannot take effect any more.

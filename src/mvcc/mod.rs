@@ -213,6 +213,17 @@ impl Store {
     /// Opens the transaction in which `entry` is applied. Whatever it changes, the consistent index
     /// is part of it.
     pub fn write(&mut self, entry: Applied) -> Result<WriteTxn<'_>, BackendError> {
+        self.engine.begin();
+        // The consistent index goes with the changes that it vouches for, in the same transaction: split, and a crash
+        // between them skips an entry or applies it twice (etcd #13766, #11651).
+        self.put_marks(entry)?;
+        Ok(WriteTxn::begin(self, entry))
+    }
+
+    /// The same without the marks. Only historical bugs do that: what the entry changes becomes durable, that it was
+    /// applied does not.
+    pub fn write_unmarked(&mut self, entry: Applied) -> WriteTxn<'_> {
+        self.engine.begin();
         WriteTxn::begin(self, entry)
     }
 }

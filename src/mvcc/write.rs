@@ -31,14 +31,11 @@ pub struct Written {
 }
 
 impl<'a> WriteTxn<'a> {
-    pub(super) fn begin(store: &'a mut Store, entry: Applied) -> Result<WriteTxn<'a>, BackendError> {
-        store.engine.begin();
-        // The consistent index goes with the changes that it vouches for, in the same transaction: split, and a crash
-        // between them skips an entry or applies it twice (etcd #13766, #11651).
-        store.put_marks(entry)?;
+    /// In the engine's transaction that has begun.
+    pub(super) fn begin(store: &'a mut Store, entry: Applied) -> WriteTxn<'a> {
         store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
-        Ok(WriteTxn { store, next, written: Vec::new() })
+        WriteTxn { store, next, written: Vec::new() }
     }
 
     /// Takes what was written up to now, in order.

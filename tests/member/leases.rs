@@ -2,7 +2,9 @@
 
 use super::*;
 use seedbed::lease;
+use seedbed::member::{LeaseAnswer, LeaseQuestion, PeerMessage};
 use seedbed::pb::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest};
+use seedbed::raft::{Body, Message};
 
 impl Bench {
     fn ask(&mut self, request: Request) -> Result<Response, Error> {
@@ -84,10 +86,14 @@ fn a_restart_knows_the_leases_and_begins_them_anew() {
     bench.wait(8000);
     let disk = bench.disk.get().clone();
     let mut bench = Bench::start(config(1), disk, bench.now);
-    assert_eq!(bench.ask(Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: -7 })), Err(Error::NoLeader));
+    bench.step(Input::Request(RequestId(1), Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: -7 })));
+    assert_eq!(bench.replies, [], "it waits for a leader");
     bench.wait(3000);
+    let (_, renewed) = bench.replies.pop().expect("an answer");
+    assert!(matches!(renewed, Ok(Response::LeaseKeepAlive(renewal)) if renewal.ttl == 10), "it leads");
+    bench.wait(1000);
     let (ttl, keys) = bench.ttl(-7);
-    assert!((8..=11).contains(&ttl), "a full life, and an election timeout on top: {ttl}");
+    assert!((7..=9).contains(&ttl), "a full life from the keepalive on: {ttl}");
     assert_eq!(keys, ["a"]);
     bench.wait(12_000);
     assert_eq!(bench.get(2, "a"), None);
@@ -108,4 +114,53 @@ fn what_is_left_is_written_down_and_cleared_by_a_keepalive() {
     let mut again = Bench::start(config, bench.disk.get().clone(), bench.now);
     again.wait(3000);
     assert!(again.ttl(7).0 >= 18, "the keepalive took the checkpoint back: {:?}", again.ttl(7));
+}
+
+/// A follower of n2 in a cluster of three, and what it asks of its leader for a client.
+fn follower() -> (Bench, u64, Effects) {
+    let config = config(3);
+    let leader = config.initial_cluster[1].id;
+    let mut bench = Bench::start(config.clone(), MemDisk::new(), Now::default());
+    let body = Body::Heartbeat { commit: 0, read_ctx: 0 };
+    bench.step(Input::Message(Message { from: leader, to: config.id, term: 2, body }));
+    (bench, leader, Effects::default())
+}
+
+fn the_question(fx: &Effects, leader: u64) -> u64 {
+    match fx.peers[..] {
+        [(to, PeerMessage::LeaseAsk { number, about: LeaseQuestion::KeepAlive(7) })] if to == leader => number,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_follower_sends_a_keepalive_on_and_asks_again_until_it_has_an_answer() {
+    let (mut bench, leader, mut fx) = follower();
+    let asked = Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: 7 });
+    bench.member.step(bench.now, Input::Request(RequestId(1), asked), &mut fx);
+    let number = the_question(&fx, leader);
+    let mut later = |bench: &mut Bench, ms: u64, input| {
+        bench.now.mono += ms * MILLISECOND;
+        fx.clear();
+        bench.member.step(bench.now, input, &mut fx);
+        (std::mem::take(&mut fx.peers), std::mem::take(&mut fx.replies))
+    };
+    assert_eq!(later(&mut bench, 400, Input::Deadline), (vec![], vec![]), "it waits for the answer");
+    assert_eq!(later(&mut bench, 200, Input::Deadline).0.len(), 1, "which does not come");
+    let answer = |answer| Input::Peer(leader, PeerMessage::LeaseAnswer { number, answer });
+    assert_eq!(later(&mut bench, 1, answer(None)), (vec![], vec![]), "the leader cannot tell yet");
+    assert_eq!(later(&mut bench, 60, Input::Deadline).0.len(), 1, "so it is asked again");
+    let (_, replies) = later(&mut bench, 1, answer(Some(LeaseAnswer::Renewed(5))));
+    assert!(matches!(&replies[..], [(RequestId(1), Ok(Response::LeaseKeepAlive(renewal)))] if renewal.ttl == 5));
+    let (_, replies) = later(&mut bench, 1, answer(Some(LeaseAnswer::Renewed(5))));
+    assert_eq!(replies, [], "a late answer answers nothing");
+}
+
+#[test]
+fn a_member_that_does_not_lead_tells_its_peers_to_ask_again_and_sends_nothing_on() {
+    let (mut bench, _, mut fx) = follower();
+    let about = LeaseQuestion::TimeToLive(7);
+    let other = config(3).initial_cluster[2].id;
+    bench.member.step(bench.now, Input::Peer(other, PeerMessage::LeaseAsk { number: 9, about }), &mut fx);
+    assert_eq!(fx.peers, [(other, PeerMessage::LeaseAnswer { number: 9, answer: None })]);
 }

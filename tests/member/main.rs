@@ -1,5 +1,6 @@
 //! A member on a perfect disk: it bootstraps, serves, comes back; and it refuses to start on what breaks its promises.
 
+mod auth;
 mod corruption;
 mod leases;
 mod members;
@@ -66,6 +67,7 @@ impl Bench {
             self.replies.append(&mut fx.replies);
             self.watched.append(&mut fx.watch);
             inputs.extend(fx.disk.iter().map(|op| Input::Disk(self.disk.get().apply(op))));
+            inputs.extend(fx.jobs.iter().map(|job| Input::JobDone(job.id, job.work.run())));
         }
     }
 
@@ -124,6 +126,26 @@ fn a_snapshot_replaces_the_log_and_a_restart_stands_on_it() {
     let hash = bench.member.store().hash();
     let again = Bench::start(config, bench.disk.get().clone(), bench.now);
     assert_eq!(again.member.store().hash(), hash);
+}
+
+#[test]
+fn the_hash_of_everything_is_that_of_the_data_wherever_it_lies() {
+    let hash = |bench: &mut Bench| {
+        bench.step(Input::Request(RequestId(9), Request::Hash));
+        match bench.replies.pop() {
+            Some((_, Ok(Response::Hash(response)))) => response.hash,
+            other => panic!("expected a hash, found {other:?}"),
+        }
+    };
+    let mut bench = Bench::leading(config(1));
+    bench.put(1, "a", "1");
+    let one = hash(&mut bench);
+    bench.wait(1000);
+    let mut again = Bench::start(config(1), bench.disk.get().clone(), bench.now);
+    again.wait(3000);
+    assert_eq!(hash(&mut again), one, "an election applies an entry, and changes no data");
+    again.put(2, "a", "2");
+    assert_ne!(hash(&mut again), one);
 }
 
 #[test]

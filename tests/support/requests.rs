@@ -14,6 +14,7 @@ use seedbed::pb::etcdserverpb::{
     RequestOp, TxnRequest,
 };
 use seedbed::raft::{Entry, EntryKind};
+use seedbed::time::Now;
 use seedbed_sim::check::model::{Answer, Refusal, Reply, Request, State};
 use std::collections::BTreeSet;
 
@@ -202,8 +203,9 @@ pub(crate) fn answer(state: &mut apply::State, request: &Request) -> Answer {
     let write = api_request(request).unwrap_or_else(|| panic!("not asked: {request:?}"));
     let index = state.store.consistent_index() + 1;
     let data = apply::encode(index, write).into();
-    let applied =
-        state.apply(0, &Entry { kind: EntryKind::Normal, term: 1, index, data }).expect("memory does not fail");
+    let applied = state
+        .apply(Now::default(), &Entry { kind: EntryKind::Normal, term: 1, index, data })
+        .expect("memory does not fail");
     told(applied.revision, applied.result)
 }
 

@@ -58,19 +58,6 @@ impl Asked {
     }
 }
 
-/// Whether such a request goes through the log.
-pub fn is_write(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Put(_)
-            | Request::DeleteRange(_)
-            | Request::Txn(_)
-            | Request::Compact(_)
-            | Request::LeaseGrant(_)
-            | Request::LeaseRevoke(_)
-    )
-}
-
 /// Whether an error says something about the store, and not about the member or the request's form.
 pub fn is_of_the_store(error: &Error) -> bool {
     matches!(

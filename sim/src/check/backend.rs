@@ -21,6 +21,7 @@ use seedbed::bug::{Bug, BugSet};
 use seedbed::lease;
 use seedbed::mvcc::{Revision, Store, StoreConfig};
 use seedbed::raft::Entry;
+use seedbed::time::Now;
 
 /// The mark that a member in the middle of a compaction has yet to write.
 const FINISHED_COMPACTION: &[u8] = b"finishedCompactRev";
@@ -104,7 +105,7 @@ impl BackendChecker {
         let from = self.reference.store.consistent_index() as usize;
         for entry in &self.entries[from..index as usize] {
             // No record depends on the time.
-            self.reference.apply(0, entry)?;
+            self.reference.apply(Now::default(), entry)?;
             while self.reference.store.compacting() {
                 self.reference.store.compact_slice()?;
             }
@@ -221,7 +222,7 @@ mod tests {
         let config = StoreConfig { compaction_batch: 1, ..StoreConfig::default() };
         let mut state = State::new(Box::new(Memory::new()), config, lease::Config::default());
         for entry in entries {
-            state.apply(0, entry).expect("memory does not fail");
+            state.apply(Now::default(), entry).expect("memory does not fail");
         }
         state.store
     }

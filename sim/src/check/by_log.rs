@@ -17,7 +17,7 @@
 //!
 //! **Left out.** What members answer from memory: keepalives, times to live, lists of leases ([`lessor`](super::lessor)).
 
-use super::asked::{Asked, Ending, is_write};
+use super::asked::{Asked, Ending};
 use super::log::{Committed, Replay};
 use super::model::{self, Answer, Detail, Refusal, Reply, Seen, State};
 use seedbed::api::{Error, Request, Response};
@@ -97,7 +97,7 @@ fn place(log: &[Committed], asked: &[Asked]) -> Result<Places, Wrong> {
             }
         }
         let late = |sentence: String| Wrong { sentence, requests: behind.1.into_iter().chain([number]).collect() };
-        if is_write(request) {
+        if request.is_write() {
             let entry = entries.get(&(ASKED | number as u32)).copied();
             match (entry, ending) {
                 (Some(index), _) if index <= behind.0 => {

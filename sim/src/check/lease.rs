@@ -1,6 +1,6 @@
 //! Leases: not too early, not never, and with all their keys.
 //!
-//! A lease promises its holder that its keys stay for as long as it is kept alive (lesson 14). What is judged:
+//! A lease promises its holder that its keys stay for as long as it is kept alive (lesson 06). What is judged:
 //! 1. **Not early.** A lease that nobody revoked ends no sooner than its TTL after the latest moment from which the
 //!    leader counted: the grant, a renewal, or the election of a leader, which gives every lease its time anew. By the clock of the
 //!    leader that ended it: a clock that runs fast is the leader's own fault, not the lease's.

@@ -8,12 +8,16 @@
 //! **How.** Entries are kept as their bytes, shared with the members' logs, and decoded one at a time: a run of a million
 //! entries is replayed without ever holding a million requests.
 //!
-//! An alarm that is raised keeps entries out, from its own entry on until it is taken back; what is kept out does nothing.
+//! Two things keep entries out, and what is kept out does nothing. First [`super::auth`] is asked, by the model's
+//! account of users and roles; whoever may not do a thing does not hear of alarms either. Then an alarm that is raised,
+//! from its own entry on until it is taken back.
 //!
-//! Left out: what changes no key and no lease as far as the model tells (members, users, checkpoints). Such entries are
+//! Left out: what changes no key and no lease as far as the model tells (members, checkpoints). Such entries are
 //! replayed as ones that do nothing.
 
+use super::auth;
 use super::model::{Answer, Event, Request, State};
+use seedbed::api::AuthError;
 use seedbed::pb::etcdserverpb::request_op::Request as Op;
 use seedbed::pb::etcdserverpb::{AlarmAction, AlarmRequest, AlarmType, InternalRaftRequest, TxnRequest};
 use seedbed::raft::{Entry, EntryKind};
@@ -55,25 +59,48 @@ pub struct Replayed<'l> {
     pub committed: &'l Committed,
     /// What it asked for.
     pub request: InternalRaftRequest,
-    /// The model's answer; `None` if the entry is nothing to the model.
+    /// Why auth keeps it out, if it does.
+    pub denied: Option<AuthError>,
+    /// The model's answer; `None` if the entry is nothing to the model, or is kept out.
     pub answer: Option<Answer>,
     /// What watchers should have seen, in order.
     pub events: Vec<Event>,
 }
 
-/// The model on its way along the log.
-#[derive(Clone, Debug)]
-pub struct Replay<'l> {
-    entries: std::slice::Iter<'l, Committed>,
+/// The model, with what decides whether an entry is done at all.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
     state: State,
     /// The alarms that are raised: kind and member.
     alarms: BTreeSet<(i32, u64)>,
+    auth: auth::Model,
 }
 
-impl<'l> Replay<'l> {
-    /// At the beginning, with an empty store. A `state` that remembers can be asked about old revisions.
-    pub fn new(log: &'l [Committed], state: State) -> Replay<'l> {
-        Replay { entries: log.iter(), state, alarms: BTreeSet::new() }
+/// What an entry should have brought: see [`Replayed`].
+type Brought = (Option<AuthError>, Option<Answer>, Vec<Event>);
+
+impl Course {
+    /// Takes the next entry's request.
+    pub fn take(&mut self, request: &InternalRaftRequest) -> Brought {
+        let denied = self.auth.decide(request, &|lease| self.state.keys_on(lease));
+        if denied.is_some() {
+            return (denied, None, Vec::new());
+        }
+        self.auth.apply(request);
+        if let Some(AlarmRequest { action, member_id, alarm }) = request.alarm {
+            match AlarmAction::try_from(action) {
+                Ok(AlarmAction::Activate) => drop(self.alarms.insert((alarm, member_id))),
+                Ok(AlarmAction::Deactivate) => drop(self.alarms.remove(&(alarm, member_id))),
+                _ => {}
+            }
+        }
+        match of_entry(request).filter(|asked| !self.keeps_out(asked)) {
+            Some(asked) => {
+                let (answer, events) = self.state.execute(&asked);
+                (None, Some(answer), events)
+            }
+            None => (None, None, Vec::new()),
+        }
     }
 
     /// Whether an alarm keeps a request out: CORRUPT whatever changes something, NOSPACE what needs room.
@@ -91,16 +118,35 @@ impl<'l> Replay<'l> {
         };
         (on(AlarmType::Corrupt) && !asked.is_read()) || (on(AlarmType::Nospace) && grows)
     }
+}
+
+/// The model on its way along the log.
+#[derive(Clone, Debug)]
+pub struct Replay<'l> {
+    entries: std::slice::Iter<'l, Committed>,
+    course: Course,
+}
+
+impl<'l> Replay<'l> {
+    /// At the beginning, with an empty store. A `state` that remembers can be asked about old revisions.
+    pub fn new(log: &'l [Committed], state: State) -> Replay<'l> {
+        Replay { entries: log.iter(), course: Course { state, ..Course::default() } }
+    }
 
     /// The model's state after the entries that were taken so far.
     pub fn state(&self) -> &State {
-        &self.state
+        &self.course.state
+    }
+
+    /// Users and roles after these entries.
+    pub fn auth(&self) -> &auth::Model {
+        &self.course.auth
     }
 
     /// Asks the model, as it now is, what changes nothing.
     pub fn ask(&mut self, request: &Request) -> Answer {
         assert!(request.is_read(), "invariant: what changes something is in the log");
-        self.state.execute(request).0
+        self.course.state.execute(request).0
     }
 }
 
@@ -110,22 +156,8 @@ impl<'l> Iterator for Replay<'l> {
     fn next(&mut self) -> Option<Replayed<'l>> {
         let committed = self.entries.next()?;
         let request = committed.request();
-        if let Some(AlarmRequest { action, member_id, alarm }) = request.alarm {
-            match AlarmAction::try_from(action) {
-                Ok(AlarmAction::Activate) => drop(self.alarms.insert((alarm, member_id))),
-                Ok(AlarmAction::Deactivate) => drop(self.alarms.remove(&(alarm, member_id))),
-                _ => {}
-            }
-        }
-        let asked = of_entry(&request).filter(|asked| !self.keeps_out(asked));
-        let (answer, events) = match asked {
-            Some(asked) => {
-                let (answer, events) = self.state.execute(&asked);
-                (Some(answer), events)
-            }
-            None => (None, Vec::new()),
-        };
-        Some(Replayed { committed, request, answer, events })
+        let (denied, answer, events) = self.course.take(&request);
+        Some(Replayed { committed, request, denied, answer, events })
     }
 }
 
@@ -202,6 +234,42 @@ mod tests {
         while let Some(next) = replay.next() {
             assert_eq!(replay.state().revision(), next.committed.revision, "index {}", next.committed.entry.index);
         }
+    }
+
+    /// Auth is asked first: whoever may not write is told so, full database or not. What it denies does nothing.
+    #[test]
+    fn what_auth_denies_does_nothing_and_hears_of_no_alarm() {
+        use seedbed::api::{AuthError, AuthRequest, Request::Auth};
+        use seedbed::auth::AuthInfo;
+        use seedbed::pb::etcdserverpb::{AuthEnableRequest, AuthUserAddRequest, AuthUserGrantRoleRequest};
+        let root = || "root".to_owned();
+        let add = AuthUserAddRequest { name: root(), ..Default::default() };
+        let grant = AuthUserGrantRoleRequest { user: root(), role: root() };
+        let requests = [
+            ("", Auth(AuthRequest::UserAdd(add)), 1),
+            ("", Auth(AuthRequest::UserGrantRole(grant)), 1),
+            ("", Auth(AuthRequest::Enable(AuthEnableRequest {})), 1),
+            ("", put("a", 0), 1),
+            ("root", put("a", 0), 2),
+            ("", alarm(AlarmAction::Activate, AlarmType::Nospace), 2),
+            ("", put("a", 0), 2),
+            ("root", put("a", 0), 2),
+        ];
+        let entry = |(index, (name, request, revision)): (u64, (&str, api::Request, i64))| {
+            let who = AuthInfo { username: name.to_owned(), revision: if name.is_empty() { 0 } else { 3 } };
+            let data = seedbed::apply::encode_as(&who, index, request).into();
+            let entry = Entry { kind: EntryKind::Normal, term: 2, index, data };
+            Committed { entry, at: index, revision, operation: None }
+        };
+        let log: Log = (1..).zip(requests).map(entry).collect();
+        let mut replay = Replay::new(&log, State::default());
+        let mut denied = Vec::new();
+        while let Some(next) = replay.next() {
+            assert_eq!(replay.state().revision(), next.committed.revision, "index {}", next.committed.entry.index);
+            assert!(next.denied.is_none() || (next.answer.is_none() && next.events.is_empty()));
+            denied.extend(next.denied.map(|error| (next.committed.entry.index, error)));
+        }
+        assert_eq!(denied, [(4, AuthError::UserEmpty), (7, AuthError::UserEmpty)]);
     }
 
     #[test]

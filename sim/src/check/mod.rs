@@ -24,23 +24,28 @@
 //!   judges the store itself (`tests/model_store.rs`), histories of others, and small histories of any kind.
 //! - [`mod@watch`]: what a watcher is promised, given what truly happened.
 //! - [`lease`] and [`lock`]: not too early, not never; one holder, and no write of a former one.
+//! - [`auth`]: who was let do what, at any member, is what the committed log says.
 //!
 //! What truly happened is the committed log, which the world writes down: [`log`] leads the model along it, [`by_log`] judges
-//! requests of any kind ([`asked`]) by it, [`mod@watch`] what clients heard on their watches, and [`lessor`] the lives of
-//! leases while the world runs; [`membership`] does the same for who the members are. Locks are judged by records that no client writes yet.
+//! requests of any kind ([`asked`]) by it, [`mod@watch`] what clients heard on their watches, [`lessor`] the lives of
+//! leases while the world runs, [`membership`] who the members are, [`lock`] who held what, and [`informer`] copies of the
+//! store.
 //!
-//! **Left out.** Auth; explanations that are minimal (the operations named show the failure, though fewer others might already
+//! **Left out.** Explanations that are minimal (the operations named show the failure, though fewer others might already
 //! force it).
 //!
 //! Reading order: `history`, `store`, `order`, `witness`, `linearizable`, `wgl`, `store_search`, `serializable`, `foreign`; then
-//! `model`, `log`, `asked`, `by_log`, `watch`, `lease`, `lessor`, `lock`.
+//! `model`, `log`, `asked`, `by_log`, `watch`, `lease`, `lessor`, `lock`,
+//! `informer`.
 
 pub mod asked;
+pub mod auth;
 pub mod backend;
 pub mod by_log;
 pub mod compaction;
 pub mod foreign;
 pub mod history;
+pub mod informer;
 pub mod lease;
 pub mod lessor;
 pub mod linearizable;

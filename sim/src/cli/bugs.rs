@@ -22,6 +22,7 @@ pub(super) struct BugsArgs {
 #[derive(Serialize)]
 struct Row {
     name: &'static str,
+    switch: &'static str,
     issue: &'static str,
     versions: &'static str,
     class: &'static str,
@@ -32,26 +33,27 @@ struct Row {
 }
 
 pub(super) fn run(args: &BugsArgs) -> u8 {
-    let rows: Vec<Row> = Bug::ALL.into_iter().map(|bug| row(bug.info())).collect();
+    let rows: Vec<Row> = Bug::ALL.into_iter().map(row).collect();
     if args.json {
         terminal::print_json(&rows);
         return 0;
     }
     let mut paper = Paper::new(terminal::width());
     for row in &rows {
-        let Row { name, issue, versions, class, summary, scenario, check, seeds_to_find } = row;
+        let Row { name, switch, issue, versions, class, summary, scenario, check, seeds_to_find } = row;
         paper.paragraph("", "  ", &format!("{}  {}", paint(BOLD, name), paint(DIM, format!("{class} · {issue}"))));
         paper.paragraph("  ", "  ", summary);
         paper.paragraph("  ", "    ", &format!("{} {versions}", paint(DIM, "versions")));
+        let how = if switch == name { String::new() } else { format!(", with --bug {switch}") };
         let found = if *seeds_to_find == 1 { "by seed 0".to_owned() } else { format!("within {seeds_to_find} seeds") };
-        paper.paragraph("  ", "    ", &format!("{} {check}, {found} of {scenario}", paint(DIM, "caught by")));
+        paper.paragraph("  ", "    ", &format!("{} {check}, {found} of {scenario}{how}", paint(DIM, "caught by")));
         paper.blank();
     }
     terminal::print(&paper.into_text());
     0
 }
 
-fn row(info: BugInfo) -> Row {
-    let BugInfo { name, issue, versions, class, summary, scenario, check, seeds_to_find } = info;
-    Row { name, issue, versions, class, summary, scenario, check, seeds_to_find }
+fn row(bug: Bug) -> Row {
+    let BugInfo { name, issue, versions, class, summary, scenario, check, seeds_to_find } = bug.info();
+    Row { name, switch: bug.switch(), issue, versions, class, summary, scenario, check, seeds_to_find }
 }

@@ -8,6 +8,7 @@ use seedbed::backend::Memory;
 use seedbed::lease;
 use seedbed::mvcc::StoreConfig;
 use seedbed::raft::Entry;
+use seedbed::time::Now;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use xxhash_rust::xxh3::Xxh3Default;
@@ -30,7 +31,7 @@ impl Reference {
 fn replay(entries: &[&Entry]) -> u64 {
     let mut state = State::new(Box::new(Memory::new()), StoreConfig::default(), lease::Config::default());
     for entry in entries {
-        state.apply(0, entry).expect("invariant: memory does not fail");
+        state.apply(Now::default(), entry).expect("invariant: memory does not fail");
         let store = &mut state.store;
         while store.compacting() {
             store.compact_slice().expect("invariant: memory does not fail");

@@ -66,6 +66,10 @@ pub struct Cluster {
     pub lease_checkpoint: Option<u64>,
     /// How often watches that want it hear of their progress, in nanoseconds (etcd: 10 min).
     pub watch_progress_interval: u64,
+    /// Whether users and roles are set up at the start, and auth turned on.
+    pub auth: bool,
+    /// What tokens the members give out.
+    pub tokens: Tokens,
     /// Bugs switched on from the start.
     pub bugs: Vec<BugSwitch>,
 }
@@ -100,6 +104,8 @@ impl Default for Cluster {
             max_inflight: 512,
             lease_checkpoint: None,
             watch_progress_interval: 600 * SECOND,
+            auth: false,
+            tokens: Tokens::default(),
             bugs: Vec::new(),
         }
     }
@@ -138,6 +144,18 @@ vocabulary! {
         /// Runs by length and by ends, which are looked up.
         #[default]
         Hashmap = "hashmap",
+    }
+}
+
+vocabulary! {
+    /// What a client shows instead of its password.
+    #[derive(Default)]
+    pub enum Tokens("kind of tokens") {
+        /// Letters that each member remembers.
+        #[default]
+        Simple = "simple",
+        /// Signed by the members' common key (JWT).
+        Jwt = "jwt",
     }
 }
 

@@ -58,6 +58,7 @@ pub const CHECKS: &[&str] = &[
     "member-stopped",
     "lease",
     "transfer-total",
+    "auth",
     "liveness",
     "panic",
     "watch-filter",
@@ -71,6 +72,9 @@ pub const CHECKS: &[&str] = &[
     "watch-prev-kv",
     "watch-tail",
     "watch-canceled",
+    "lock",
+    "fencing",
+    "informer",
     "membership",
 ];
 
@@ -161,6 +165,10 @@ vocabulary! {
         RingTold = "ring_told",
         /// Changes that a v2 server had forgotten before its consumer asked for them.
         RingLost = "ring_lost",
+        /// How often a client was given a lock, or elected.
+        LocksTaken = "locks_taken",
+        /// Updates that found the object changed (workload `kubernetes`).
+        Conflicts = "conflicts",
         /// Members added, promoted, moved and removed.
         MemberChanges = "member_changes",
     }
@@ -309,6 +317,10 @@ pub(super) struct ExpectShape {
     pub(super) ring_told: Option<At<Comparison>>,
     /// Changes that a v2 server had forgotten before its consumer asked for them.
     pub(super) ring_lost: Option<At<Comparison>>,
+    /// How often a client was given a lock, or elected.
+    pub(super) locks_taken: Option<At<Comparison>>,
+    /// Updates that found the object changed.
+    pub(super) conflicts: Option<At<Comparison>>,
     /// Members added, promoted, moved and removed.
     pub(super) member_changes: Option<At<Comparison>>,
 }

@@ -73,7 +73,7 @@ mod watching;
 mod workload;
 
 pub use action::Action;
-pub use cluster::{BugSwitch, Cluster, Engine, Freelist, Profile};
+pub use cluster::{BugSwitch, Cluster, Engine, Freelist, Profile, Tokens};
 pub use error::ScenarioError;
 pub use expect::{CAUSES, CHECKS, Comparison, Expect, Observation};
 pub use fault::{Condition, Event, Fault, Operation, OperationAction, Revision, Target, Trigger};
@@ -85,7 +85,7 @@ pub use schema::schema;
 pub use setting::{Check, Clock, Cost, Disk, Network};
 pub use units::{Range32, Range64};
 pub use watching::{AfterList, OnCompacted, WatchStart, Watching};
-pub use workload::{Endpoints, Guard, Mix, Workload, WorkloadKind};
+pub use workload::{Endpoints, Fence, Guard, Mix, User, Workload, WorkloadKind};
 
 pub(crate) use vocabulary::vocabulary;
 

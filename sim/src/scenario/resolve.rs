@@ -3,7 +3,7 @@
 
 use super::{
     BugSwitch, Check, Clock, Cluster, Cost, Disk, Endpoints, Event, Expect, Mix, Network, Observation, Range32,
-    ReportSettings, Scenario, Trigger, Workload, WorkloadKind,
+    Range64, ReportSettings, Scenario, Trigger, Workload, WorkloadKind,
     at::At,
     error::Problem,
     expect::ExpectShape,
@@ -106,6 +106,8 @@ fn cluster(shape: &ClusterShape) -> Result<Cluster, Problem> {
         },
         max_inflight: shape.max_inflight.as_ref().map_or(defaults.max_inflight, |count| count.get().to()),
         watch_progress_interval: positive_time(&shape.watch_progress_interval, defaults.watch_progress_interval)?,
+        auth: shape.auth.as_ref().map_or(defaults.auth, |on| *on.get()),
+        tokens: shape.tokens.as_ref().map_or(defaults.tokens, |tokens| *tokens.get()),
         bugs: Vec::new(),
     };
     cluster.bugs = bug_switches(shape.bugs.as_deref().unwrap_or_default(), &cluster)?;
@@ -151,6 +153,10 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
     if let Some(stop) = shape.stop.as_ref().filter(|stop| stop.get().0 <= start) {
         return Err(Problem::new(stop.span(), "this workload stops before it starts", ""));
     }
+    if let Some(kind) = shape.kind.as_ref().filter(|kind| *kind.get() == WorkloadKind::Auth && !cluster.auth) {
+        let hint = "auth = true in the table [cluster]";
+        return Err(Problem::new(kind.span(), "there are no users and roles to change without auth", hint));
+    }
     Ok(Workload {
         kind: shape.kind.as_ref().map_or(WorkloadKind::Kv, |kind| *kind.get()),
         clients: shape.clients.as_ref().map_or(defaults.clients, |count| count.get().to()),
@@ -161,8 +167,16 @@ fn workload(shape: &WorkloadShape, cluster: &Cluster, duration: u64) -> Result<W
         timeout: positive_time(&shape.timeout, defaults.timeout)?,
         ttl: positive_time(&shape.ttl, defaults.ttl)?,
         keep_alive: shape.keep_alive.as_ref().map_or(defaults.keep_alive, |keep_alive| *keep_alive.get()),
+        shared: shape.shared.as_ref().is_some_and(|shared| *shared.get()),
+        fence: shape.fence.as_ref().map_or(defaults.fence, |fence| *fence.get()),
+        stall: shape.stall.as_ref().map_or(defaults.stall, |stall| {
+            let Ends { lo: Time(lo), hi: Time(hi) } = *stall.get();
+            Range64::new(lo, hi)
+        }),
+        compact_every: positive_time(&shape.compact_every, defaults.compact_every)?,
         guard: shape.guard.as_ref().map_or(defaults.guard, |guard| *guard.get()),
         endpoints,
+        user: shape.user.as_ref().map_or(defaults.user, |user| *user.get()),
         start,
         stop: shape.stop.as_ref().map(|stop| stop.get().0),
         watching: shape.watch.as_ref().map_or(Ok(defaults.watching), watching::resolve)?,
@@ -305,6 +319,7 @@ fn cost(shape: &CostShape) -> Cost {
         read: time(&shape.read, defaults.read),
         per_record: time(&shape.per_record, defaults.per_record),
         per_kib: time(&shape.per_kib, defaults.per_kib),
+        bcrypt: time(&shape.bcrypt, defaults.bcrypt),
     }
 }
 
@@ -320,6 +335,7 @@ fn check(shape: &CheckShape) -> Check {
         compaction_hash: on(&shape.compaction_hash, defaults.compaction_hash),
         backend_check: on(&shape.backend_check, defaults.backend_check),
         member_stopped: on(&shape.member_stopped, defaults.member_stopped),
+        auth: on(&shape.auth, defaults.auth),
         raft: on(&shape.raft, defaults.raft),
         lease: on(&shape.lease, defaults.lease),
         liveness: on(&shape.liveness, defaults.liveness),
@@ -376,6 +392,8 @@ pub(super) fn expect(shape: &ExpectShape) -> Expect {
             Observation::MirrorWrong => &shape.mirror_wrong,
             Observation::RingTold => &shape.ring_told,
             Observation::RingLost => &shape.ring_lost,
+            Observation::LocksTaken => &shape.locks_taken,
+            Observation::Conflicts => &shape.conflicts,
             Observation::MemberChanges => &shape.member_changes,
         };
         comparison.as_ref().map(|comparison| (*observation, *comparison.get()))

@@ -107,6 +107,8 @@ pub struct Cost {
     pub per_record: u64,
     /// Each KiB that is copied or encoded on the way of any of these.
     pub per_kib: u64,
+    /// A password hashed or checked, beside the member's other work.
+    pub bcrypt: u64,
 }
 
 impl Default for Cost {
@@ -120,6 +122,7 @@ impl Default for Cost {
             read: 4_000,
             per_record: 500,
             per_kib: 500,
+            bcrypt: 60_000_000,
         }
     }
 }
@@ -143,6 +146,8 @@ pub struct Check {
     pub backend_check: bool,
     /// No member stops by itself unless a fault of a disk makes it.
     pub member_stopped: bool,
+    /// Every member lets entries and reads through, and refuses them, as the committed log says.
+    pub auth: bool,
     /// Raft's invariants hold after every step.
     pub raft: bool,
     /// No lease ends before its time is over, by the clock of the leader that counts, and each in the end.
@@ -170,6 +175,7 @@ impl Default for Check {
             compaction_hash: true,
             backend_check: true,
             member_stopped: true,
+            auth: true,
             raft: true,
             lease: true,
             liveness: true,

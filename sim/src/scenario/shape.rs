@@ -4,8 +4,8 @@
 //! each other (a fault's kind decides which others it takes) are checked in `plan.rs`.
 
 use super::{
-    DiskErrorKind, Endpoints, Engine, Family, FileKind, Freelist, Guard, InFlight, MessageKind, Observation, PlotKind,
-    Profile, Revision, Target, Tolerance, Unsynced, WorkloadKind,
+    DiskErrorKind, Endpoints, Engine, Family, Fence, FileKind, Freelist, Guard, InFlight, MessageKind, Observation,
+    PlotKind, Profile, Revision, Target, Tokens, Tolerance, Unsynced, User, WorkloadKind,
     action::FaultKind,
     at::{At, Whole},
     expect::ExpectShape,
@@ -121,6 +121,11 @@ pub(super) struct ClusterShape {
     pub(super) lease_checkpoint: Key<Time>,
     /// How often watches that want it hear of their progress (default 10 min).
     pub(super) watch_progress_interval: Key<Time>,
+    /// Whether users and roles are set up at the start, and auth turned on (default false): `root`, and `u1` to `u3`,
+    /// who may read and write the keys of the workloads.
+    pub(super) auth: Key<bool>,
+    /// What tokens the members give out (default simple).
+    pub(super) tokens: Key<Tokens>,
     /// Bugs that are switched on: "name", or "name@n2" in one member.
     pub(super) bugs: Option<Vec<At<BugText>>>,
 }
@@ -146,15 +151,26 @@ pub(super) struct WorkloadShape {
     pub(super) ttl: Key<Time>,
     /// Whether they keep their leases alive for a while (workload leases; default true).
     pub(super) keep_alive: Key<bool>,
+    /// Whether each lease has a second holder, who keeps it alive and does not know when it is given back (workload
+    /// leases; default false).
+    pub(super) shared: Key<bool>,
     /// What their transactions compare (workload transfer; default mod-revisions).
     pub(super) guard: Key<Guard>,
+    /// What keeps writes of former holders away (workload locks; default owner).
+    pub(super) fence: Key<Fence>,
+    /// How long they stand still now and then (workloads locks, elections; default 0).
+    pub(super) stall: Key<Ends<Time>>,
+    /// How often each of them compacts, or tries to (workload kubernetes; default 5 min).
+    pub(super) compact_every: Key<Time>,
     /// Which members they talk to (default all).
     pub(super) endpoints: Key<Endpoints>,
+    /// As whom they ask, where the cluster has auth (default root).
+    pub(super) user: Key<User>,
     /// When they begin (default 0).
     pub(super) start: Key<Time>,
     /// When they stop (default: at the end).
     pub(super) stop: Key<Time>,
-    /// How they watch (watch-all, list-watch, v2-ring).
+    /// How they watch (watch-all, list-watch, v2-ring, kubernetes).
     pub(super) watch: Option<WatchShape>,
 }
 
@@ -365,6 +381,8 @@ pub(super) struct CostShape {
     pub(super) per_record: Key<Time>,
     /// Each KiB copied or encoded on the way (default 0.5 µs).
     pub(super) per_kib: Key<Time>,
+    /// A password hashed or checked, beside the member's other work (default 60 ms).
+    pub(super) bcrypt: Key<Time>,
 }
 
 /// Which checks judge the run (default: all), and what they may spend.
@@ -387,6 +405,8 @@ pub(super) struct CheckShape {
     pub(super) backend_check: Key<bool>,
     /// No member stops by itself unless a fault of a disk makes it.
     pub(super) member_stopped: Key<bool>,
+    /// Every member lets entries and reads through, and refuses them, as the committed log says.
+    pub(super) auth: Key<bool>,
     /// Raft's invariants hold after every step.
     pub(super) raft: Key<bool>,
     /// No lease ends before its time is over, and each in the end.

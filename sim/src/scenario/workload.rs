@@ -1,6 +1,6 @@
 //! `[[workload]]`: what the clients do.
 
-use super::{Range32, Watching, units::SECOND, vocabulary};
+use super::{Range32, Range64, Watching, units::SECOND, vocabulary};
 
 /// A group of clients that do the same thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +23,20 @@ pub struct Workload {
     pub ttl: u64,
     /// Whether they keep their leases alive for a while (workload `leases`).
     pub keep_alive: bool,
+    /// Whether each lease has a second holder, who knows nothing of the first (workload `leases`).
+    pub shared: bool,
     /// What their transactions compare (workload `transfer`).
     pub guard: Guard,
+    /// What keeps writes of former holders away (workload `locks`).
+    pub fence: Fence,
+    /// How long they stand still now and then (workloads `locks` and `elections`), in nanoseconds.
+    pub stall: Range64,
+    /// How often each compacts, or tries to (workload `kubernetes`), in nanoseconds.
+    pub compact_every: u64,
     /// Which members they talk to.
     pub endpoints: Endpoints,
+    /// As whom they ask, where the cluster has auth.
+    pub user: User,
     /// When they begin, in nanoseconds of the run.
     pub start: u64,
     /// When they stop; `None`: at the end of the run.
@@ -47,8 +57,13 @@ impl Default for Workload {
             timeout: 5 * SECOND,
             ttl: 5 * SECOND,
             keep_alive: true,
+            shared: false,
             guard: Guard::ModRevisions,
+            fence: Fence::Owner,
+            stall: Range64::exactly(0),
+            compact_every: 300 * SECOND,
             endpoints: Endpoints::All,
+            user: User::Root,
             start: 0,
             stop: None,
             watching: Watching::default(),
@@ -75,6 +90,14 @@ vocabulary! {
         ListWatch = "list-watch",
         /// How etcd v2 served watches, modelled on the client's side: the last 1,000 changes, and one long poll for each.
         V2Ring = "v2-ring",
+        /// Administrators: permissions, roles and users come and go while others work (needs `cluster.auth`).
+        Auth = "auth",
+        /// Locks that are taken, written under and given back by clients that stall now and then.
+        Locks = "locks",
+        /// Elections: clients that campaign, proclaim and resign.
+        Elections = "elections",
+        /// What the API servers of a Kubernetes cluster do: objects, pages, informers, events, compaction.
+        Kubernetes = "kubernetes",
     }
 }
 
@@ -88,10 +111,43 @@ vocabulary! {
     }
 }
 
+vocabulary! {
+    /// A user that is set up where the cluster has auth.
+    pub enum User("user") {
+        /// It may do anything.
+        Root = "root",
+        /// It has the role `r1`.
+        U1 = "u1",
+        /// It has the role `r2`.
+        U2 = "u2",
+        /// It has the role `r3`.
+        U3 = "u3",
+    }
+}
+
+vocabulary! {
+    /// What keeps writes of former holders of a lock away.
+    pub enum Fence("fence") {
+        /// Each write compares whether the holder's key is still there.
+        Owner = "owner",
+        /// What is guarded refuses lower tokens than it has seen.
+        Token = "token",
+        /// Nothing.
+        None = "none",
+    }
+}
+
 impl WorkloadKind {
     /// Whether its clients ask for other things than the history of keys has.
     pub fn asks_anything(self) -> bool {
-        matches!(self, WorkloadKind::Leases | WorkloadKind::Transfer)
+        matches!(
+            self,
+            WorkloadKind::Leases
+                | WorkloadKind::Transfer
+                | WorkloadKind::Locks
+                | WorkloadKind::Elections
+                | WorkloadKind::Kubernetes
+        )
     }
 }
 

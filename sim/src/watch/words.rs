@@ -78,6 +78,10 @@ impl Names {
             TraceEvent::WalRepaired { bytes } => {
                 (Level::INFO, format!("cuts {} off the torn end of its WAL", counted(*bytes, "byte", "bytes")))
             }
+            TraceEvent::ReadChecked { who, refused, .. } => {
+                let verdict = refused.map_or("may read".to_owned(), |error| format!("may not read: {error}"));
+                (Level::DEBUG, format!("{:?} {verdict}", who.username))
+            }
         }
     }
 

@@ -6,15 +6,17 @@
 use super::mirror::Mirror;
 use super::tasks::{CallError, CallResult, Handle};
 use super::watch_client::WatchClient;
-use crate::check::asked::{Asked, Ending, is_of_the_store, is_write};
+use crate::check::asked::{Asked, Ending, is_of_the_store};
 use crate::check::by_log::ASKED;
 use crate::check::history::{History, Input, Kv, Operation, Outcome, Output};
+use crate::check::informer::SeenCache;
+use crate::check::lock::Taken;
 use crate::check::watch::{End, WatchRecord};
 use bytes::Bytes;
-use seedbed::api::{Code, Error, Request, Response};
+use seedbed::api::{AuthError, AuthRequest, AuthResponse, Code, Credentials, Error, Request, Response};
 use seedbed::pb::etcdserverpb::{
-    Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
-    compare, request_op,
+    AuthenticateRequest, Compare, CompareResult, CompareTarget, DeleteRangeRequest, PutRequest, RangeRequest,
+    RequestOp, TxnRequest, compare, request_op,
 };
 use seedbed::pb::mvccpb::KeyValue;
 use seedbed::time::{MILLISECOND, Nanos};
@@ -46,6 +48,12 @@ pub(crate) struct Log {
     pub(crate) wanted_from: BTreeMap<u32, i64>,
     /// Copies of the store.
     pub(crate) mirrors: Vec<Mirror>,
+    /// Copies of the store as they were now and then.
+    pub(crate) caches: Vec<SeenCache>,
+    /// Locks that were taken, and elections that were won.
+    pub(crate) taken: Vec<Taken>,
+    /// Updates that found the object changed.
+    pub(crate) conflicts: u64,
     /// Changes that v2 consumers heard of.
     pub(crate) ring_told: u64,
     /// Changes that they came too late for.
@@ -66,8 +74,8 @@ impl Log {
     }
 }
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. A clone is the same client once more, for another of its programs.
+#[derive(Clone, Debug)]
 pub struct Client {
     handle: Handle,
     log: Rc<RefCell<Log>>,
@@ -76,7 +84,13 @@ pub struct Client {
     /// Index into `endpoints` of the member that it keeps to.
     current: usize,
     timeout: Nanos,
+    /// Name and password, if it has to say who it is.
+    login: Option<(String, String)>,
+    token: Credentials,
 }
+
+/// What a request belongs to that is none of the history's operations.
+const NO_OPERATION: u32 = u32::MAX;
 
 impl Client {
     pub(crate) fn new(
@@ -87,7 +101,13 @@ impl Client {
         timeout: Nanos,
     ) -> Client {
         let current = number as usize % endpoints.len();
-        Client { handle, log, number, endpoints, current, timeout }
+        Client { handle, log, number, endpoints, current, timeout, login: None, token: Credentials::None }
+    }
+
+    /// Asks as this user, whose password is its name.
+    #[must_use]
+    pub(crate) fn with_user(self, user: &str) -> Client {
+        Client { login: Some((user.to_owned(), user.to_owned())), ..self }
     }
 
     /// A watch client beside this one, with the same members to talk to, that takes up to `window` responses ahead.
@@ -169,12 +189,12 @@ impl Client {
             log.asked.push(Asked { client, member, call, request: request.clone(), ending: Ending::Unknown });
             log.asked.len() - 1
         };
-        let sent = self.send(&request, is_write(&request), ASKED | number as u32, call + self.timeout).await;
+        let sent = self.send(&request, request.is_write(), ASKED | number as u32, call + self.timeout).await;
         let ret = self.handle.now();
         let ending = match sent {
             Ok(response) => Ending::Answered { ret, response },
             Err(CallError::Member(error)) if is_of_the_store(&error) => Ending::Refused { ret, error },
-            Err(error) if is_write(&request) && is_lost(&error) => Ending::Unknown,
+            Err(error) if request.is_write() && is_lost(&error) => Ending::Unknown,
             Err(_) => Ending::Failed,
         };
         let asked = &mut self.log.borrow_mut().asked[number];
@@ -217,10 +237,14 @@ impl Client {
     async fn send(&mut self, request: &Request, is_write: bool, operation: u32, deadline: Nanos) -> CallResult {
         loop {
             let member = self.endpoints[self.current];
-            let error = match self.handle.call(member, request.clone(), operation, deadline).await {
+            let who = self.token.clone();
+            let error = match self.handle.call_as(member, who, request.clone(), operation, deadline).await {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
+            if self.should_log_in(&error) && self.log_in(deadline).await {
+                continue;
+            }
             // The next one may do better, whatever comes of this operation.
             self.current = (self.current + 1) % self.endpoints.len();
             let elsewhere = match &error {
@@ -235,6 +259,52 @@ impl Client {
             self.log.borrow_mut().retries += 1;
             self.handle.sleep_until(retry_at).await;
         }
+    }
+
+    /// Asks for something that has no place in the history, and asks again until somebody knows the answer.
+    pub(crate) async fn insist(&mut self, request: Request) -> Result<Response, Error> {
+        loop {
+            let (member, who) = (self.endpoints[self.current], self.token.clone());
+            let deadline = self.handle.now() + self.timeout;
+            let error = match self.handle.call_as(member, who, request.clone(), NO_OPERATION, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(error) if self.should_log_in(&error) => {
+                    self.log_in(deadline).await;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error {
+                CallError::Member(error) if error.code() != Code::Unavailable => return Err(error),
+                _ => self.current = (self.current + 1) % self.endpoints.len(),
+            }
+            self.handle.sleep_until(self.handle.now() + BACKOFF).await;
+        }
+    }
+
+    /// Whether a request was refused because the member does not know (any more) who asks.
+    fn should_log_in(&self, error: &CallError) -> bool {
+        use AuthError::{AuthOldRevision, InvalidAuthToken, UserEmpty};
+        let unknown = [AuthOldRevision, InvalidAuthToken, UserEmpty].map(|error| CallError::Member(error.into()));
+        self.login.is_some() && unknown.contains(error)
+    }
+
+    /// Gets a token from the member that it keeps to. Says whether it is worth while to ask again; that takes a moment
+    /// in any case.
+    async fn log_in(&mut self, deadline: Nanos) -> bool {
+        let Some((name, password)) = self.login.clone() else { return false };
+        let (member, none) = (self.endpoints[self.current], Credentials::None);
+        let request = Request::Auth(AuthRequest::Authenticate(AuthenticateRequest { name, password }));
+        self.token = match self.handle.call_as(member, none, request, NO_OPERATION, deadline).await {
+            Ok(Response::Auth(AuthResponse::Authenticate(response))) => Credentials::Token(response.token),
+            _ => Credentials::None,
+        };
+        if self.token == Credentials::None {
+            self.current = (self.current + 1) % self.endpoints.len();
+        }
+        let again_at = self.handle.now() + BACKOFF;
+        self.handle.sleep_until(again_at.min(deadline)).await;
+        again_at < deadline
     }
 }
 

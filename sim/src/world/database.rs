@@ -165,7 +165,8 @@ impl World {
             let operation = self.proposed.get(&request).copied();
             let committed = Committed { entry: entry.clone(), at: self.now, revision, operation };
             // Clients of keys alone ask for no lease, and their entries need not be looked into.
-            if self.log.borrow().asks_anything {
+            let denied = self.course.as_mut().and_then(|course| course.take(&committed.request()).0);
+            if self.log.borrow().asks_anything && denied.is_none() {
                 let clock = |primary: usize| self.nodes[primary].clock.now(self.now).mono;
                 let now = self.lease_checker.primary().map_or(0, clock);
                 let result = self.lease_checker.on_entry(&committed, now);

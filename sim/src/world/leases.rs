@@ -4,6 +4,9 @@
 //! does. After a while it gives the lease back, or is silent until the lease is over; then it begins anew. On the way it asks
 //! how long the lease will live, and which leases there are. With `keep_alive = false` it never renews: it grants, hangs its
 //! keys on the lease, and goes on to the next.
+//!
+//! With `shared = true` each lease has a second holder, another process of the same service: it keeps the lease alive until
+//! it hears that the lease is gone. The first gives it back soon, and does not tell the second.
 
 use super::client::Client;
 use super::random::Stream;
@@ -15,12 +18,37 @@ use seedbed::pb::etcdserverpb::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest,
 };
 use seedbed::time::{MILLISECOND, Nanos, SECOND};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// A pause after what failed.
 const PAUSE: Nanos = 200 * MILLISECOND;
 
+/// Where the first holder writes down its lease for the second; 0: none.
+pub(super) type Board = Rc<Cell<i64>>;
+
+/// The second holder.
+pub(super) async fn second_holder(mut client: Client, workload: Workload, board: Board, until: Nanos) {
+    let until = workload.stop.unwrap_or(until).min(until);
+    let (mut held, mut gone) = (0, 0);
+    while client.handle().now() < until {
+        if held == 0 || held == gone {
+            held = board.get();
+        }
+        if held != 0 && held != gone {
+            let renewed = client.ask(Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: held })).await;
+            if matches!(renewed, Ending::Answered { response: Response::LeaseKeepAlive(ref renewal), .. } if renewal.ttl <= 0)
+            {
+                gone = held;
+            }
+        }
+        client.handle().sleep_until(client.handle().now() + workload.ttl / 30).await;
+    }
+}
+
 /// One client of workload `leases`.
-pub(super) async fn leases(mut client: Client, workload: Workload, mut random: Stream, number: u32, until: Nanos) {
+pub(super) async fn leases(mut client: Client, workload: Workload, mut random: Stream, board: Board, until: Nanos) {
+    let number = client.number();
     let until = workload.stop.unwrap_or(until).min(until);
     let gap = SECOND * u64::from(workload.clients) / u64::from(workload.rate.max(1));
     client.handle().sleep_until(workload.start + random.below(gap.max(1))).await;
@@ -31,8 +59,13 @@ pub(super) async fn leases(mut client: Client, workload: Workload, mut random: S
         let begun = client.handle().now();
         match grant(&mut client, &workload, &mut random, number, round).await {
             Some(lease) => {
+                board.set(lease);
                 hang_keys(&mut client, &workload, &mut random, (number, round), lease).await;
-                if workload.keep_alive {
+                if workload.shared {
+                    let held = random.below(workload.ttl / 6);
+                    client.handle().sleep_until(client.handle().now() + held).await;
+                    client.ask(Request::LeaseRevoke(LeaseRevokeRequest { id: lease })).await;
+                } else if workload.keep_alive {
                     hold(&mut client, &workload, &mut random, ((number, round), lease), until).await;
                 }
             }

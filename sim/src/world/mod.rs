@@ -19,6 +19,7 @@
 //!
 //! Left out: what a machine does below the process (page faults, interrupts), TCP's own congestion, and Byzantine peers.
 
+mod admin;
 pub mod client;
 mod clock;
 pub mod database;
@@ -26,20 +27,24 @@ pub mod digest;
 pub(crate) mod disk;
 mod faults;
 mod heap;
+mod kubernetes;
 mod leases;
 mod lines;
+mod locks;
 mod members;
 mod mirror;
 mod net;
 mod node;
 mod observe;
 mod operators;
+mod options;
 mod outcome;
 pub mod plan;
 pub(crate) mod process;
 pub mod random;
 pub mod record;
 mod requests;
+mod session;
 pub(crate) mod settings;
 pub mod stream;
 pub mod tasks;
@@ -52,13 +57,15 @@ pub use client::Client;
 pub use digest::{Checkpoint, Perturb};
 pub use mirror::Mirror;
 pub use observe::{LeaderChange, Tally};
+pub use options::{Options, Watcher};
 pub use outcome::{KeptFile, Outcome};
 pub use plan::Resolved;
 
+use crate::check::auth::Decision;
 use crate::check::backend::BackendChecker;
 use crate::check::compaction::CompactionChecker;
 use crate::check::lessor::LeaseChecker;
-use crate::check::log::Committed;
+use crate::check::log::{Committed, Course};
 use crate::check::membership::MembershipChecker;
 use crate::check::raft::RaftChecker;
 use crate::check::replay::ReplayChecker;
@@ -75,9 +82,10 @@ use observe::Observer;
 use plan::{Planned, Waiting};
 use random::Stream;
 use record::{NodeIndex, RecordId, Records, What};
-use seedbed::api::Request;
+use requests::{Phase, Probes};
+use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::disk::{DiskDone, DiskOp};
-use seedbed::member::{Costs, Effects, PeerMessage, StreamInput, TraceEvent};
+use seedbed::member::{Costs, Effects, Input, JobId, JobOutput, PeerMessage, StreamInput};
 use seedbed::mvcc::watch::StreamId;
 use seedbed::raft::{Message, NodeId};
 use seedbed::time::{Nanos, SECOND};
@@ -130,6 +138,10 @@ enum Event {
     LineLost { node: NodeIndex, life: u32, stream: StreamId },
     /// Whoever watches has had time enough to hear everything.
     Heard,
+    /// A client's request arrives that says who asks.
+    RequestAs { node: NodeIndex, call: u64, operation: u32, who: Credentials, request: Request },
+    /// A member's job is done.
+    JobDone { node: NodeIndex, life: u32, id: JobId, output: JobOutput },
     /// A removed member hears from another that it was removed, if the link's life `epoch` still lasts.
     Removed { from: NodeIndex, to: NodeIndex, life: u32, epoch: u32 },
     /// A machine that was added is started as the member of this id.
@@ -141,27 +153,6 @@ enum Event {
 struct Scheduled {
     cause: RecordId,
     event: Event,
-}
-
-/// Who watches a run: gets every event as text, and the members' own trace events. Watching changes nothing.
-pub trait Watcher {
-    /// An event of the world is about to happen.
-    fn on_event(&mut self, at: Nanos, number: u64, what: &dyn std::fmt::Debug);
-    /// Something happened inside a member, in this term.
-    fn on_trace(&mut self, at: Nanos, node: NodeIndex, term: u64, event: &TraceEvent);
-}
-
-/// What a run is told beside scenario and seed.
-#[derive(Default)]
-pub struct Options {
-    /// Someone to watch.
-    pub watcher: Option<Box<dyn Watcher + Send>>,
-    /// A resolved plan to follow, in place of the conditions and targets of the scenario.
-    pub follow: Option<Vec<Resolved>>,
-    /// For tests of the digest.
-    pub perturb: Option<Perturb>,
-    /// Whether the outcome holds what is on the members' disks at the end.
-    pub keep_data: bool,
 }
 
 /// How long a run goes on after one of Raft's invariants was broken.
@@ -215,6 +206,10 @@ pub(crate) struct World {
     backend_checker: BackendChecker,
     compaction_checker: CompactionChecker,
     lease_checker: LeaseChecker,
+    /// Where leases are watched and there is auth: what it lets through.
+    course: Option<Course>,
+    /// What members let through and refused, where there is auth.
+    decisions: Vec<Decision>,
     membership_checker: MembershipChecker,
     /// The member that steps has changed its mind about who the members are, or has just started.
     members_to_compare: bool,
@@ -237,26 +232,6 @@ pub(crate) struct World {
     effects: Effects,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Chaos,
-    /// Healed; a leader is awaited.
-    AwaitLeader,
-    /// Writes go through every member.
-    Probing,
-    /// Nothing more will happen; those who watch hear the rest.
-    Hearing,
-    Over,
-}
-
-/// The proof of life: one write through every member.
-#[derive(Debug, Default)]
-struct Probes {
-    asked: Vec<NodeIndex>,
-    pending: Vec<NodeIndex>,
-    done_at: Option<Nanos>,
-}
-
 impl World {
     /// Builds the world of a scenario and a seed: nothing has happened yet.
     pub(crate) fn new(scenario: Rc<Scenario>, seed: u64, options: Options) -> World {
@@ -266,6 +241,8 @@ impl World {
         let known_targets =
             follow.iter().flatten().map(|resolved| (resolved.number, resolved.members.clone())).collect();
         let sources = scenario.faults.len() + scenario.operations.len();
+        let asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
+        let course = (scenario.cluster.auth && asks_anything).then(Course::default);
         let mut network = Stream::new(seed, "network");
         if options.perturb == Some(Perturb::Draw) {
             network.bits();
@@ -303,7 +280,9 @@ impl World {
             replay_checker: ReplayChecker::new(members),
             backend_checker: BackendChecker::new(settings::leases(&scenario)),
             compaction_checker: CompactionChecker::default(),
+            course,
             lease_checker: LeaseChecker::new(settings::leases(&scenario).ttl_min),
+            decisions: Vec::new(),
             membership_checker: MembershipChecker::new(u64::from(settings::founders(&scenario))),
             members_to_compare: false,
             store_to_compare: false,
@@ -370,7 +349,16 @@ impl World {
             Event::Turn(node) => self.on_turn(node),
             Event::Disk { node, op, done, .. } => self.on_disk_done(node, &op, done),
             Event::PowerCut { node, fault, .. } => self.on_power_cut(node, fault),
-            Event::Request { node, call, operation, request } => self.on_request(node, call, operation, request),
+            Event::Request { node, call, operation, request } => {
+                self.on_request(node, call, operation, Input::Request(RequestId(call), request));
+            }
+            Event::RequestAs { node, call, operation, who, request } => {
+                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, request));
+            }
+            Event::JobDone { node, id, output, .. } => {
+                self.note(What::Turn(node));
+                self.input(node, Input::JobDone(id, output));
+            }
             Event::Reply { call, result } => {
                 self.note(What::Client);
                 if call >= operators::CALLS {

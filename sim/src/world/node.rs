@@ -29,6 +29,8 @@ pub(super) struct Node {
     pub(super) bugs: BugSet,
     /// The CPU is busy until then; inputs wait.
     pub(super) busy_until: Nanos,
+    /// The core for its jobs is busy until then; jobs wait.
+    pub(super) jobs_until: Nanos,
     /// Inputs that wait for the CPU or for a resumption, with the records of their arrival.
     pub(super) inbox: VecDeque<(Input, RecordId)>,
     /// A turn is scheduled for the inbox.

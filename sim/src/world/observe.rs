@@ -1,10 +1,12 @@
 //! What the world sees of its members: their trace events become records, figures, conditions met and checks.
 
+use super::World;
 use super::database::{DbTally, Load};
 use super::plan::Happening;
 use super::process::raft_event;
 use super::record::{Held, NodeIndex, RecordId, What};
-use super::{Phase, World};
+use super::requests::Phase;
+use crate::check::auth::Decision;
 use crate::check::by_log::ASKED;
 use crate::scenario::Event;
 use seedbed::member::TraceEvent;
@@ -191,7 +193,8 @@ impl World {
                 let operation = self.nodes[at].calls.get(&client.0).copied();
                 self.proposed.extend(operation.map(|operation| (request, operation)));
             }
-            TraceEvent::Applied { index: applied, request, revision, hash, .. } => {
+            TraceEvent::Applied { index: applied, request, revision, hash, refused, .. } => {
+                self.decided(Decision { member: index, index: applied, read: None, refused });
                 self.on_applied(index, applied, request, revision, hash);
             }
             TraceEvent::Alarm { index: applied, member, alarm, raised } => {
@@ -209,6 +212,10 @@ impl World {
                 let result = self.lease_checker.on_renewed(at, lease, clock);
                 self.fail(result);
             }
+            TraceEvent::ReadChecked { index: applied, who, key, range_end, refused } => {
+                let read = Some((who, key.to_vec(), range_end.to_vec()));
+                self.decided(Decision { member: index, index: applied, read, refused });
+            }
             TraceEvent::SnapshotInstalled { index: applied, revision, hash } => {
                 let result = self.state_checker.on_applied(at, applied, hash, revision).map(|_| ());
                 self.fail(result);
@@ -217,6 +224,14 @@ impl World {
             }
             TraceEvent::ConfApplied { .. } => self.members_to_compare = true,
             event => self.observe_storage(index, &event),
+        }
+    }
+
+    /// A member let something through, or refused it.
+    fn decided(&mut self, decision: Decision) {
+        let damaged = self.nodes[usize::from(decision.member)].damaged;
+        if self.scenario.cluster.auth && !damaged {
+            self.decisions.push(decision);
         }
     }
 
@@ -231,7 +246,9 @@ impl World {
                 if let Some(operation) = self.proposed.remove(&request).filter(|operation| *operation < ASKED)
                     && self.state_checker.made_revision(index)
                 {
-                    self.log.borrow_mut().history.operations[operation as usize].applied = Some(revision);
+                    let mut log = self.log.borrow_mut();
+                    let operation = log.history.operations.get_mut(operation as usize);
+                    operation.into_iter().for_each(|operation| operation.applied = Some(revision));
                 }
             }
             Err(failure) => self.fail(Err(failure)),

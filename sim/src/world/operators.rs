@@ -9,7 +9,7 @@ use super::plan::resolve;
 use super::record::{NodeIndex, What};
 use super::tasks::{CallError, CallResult};
 use crate::scenario::{OperationAction, Target};
-use seedbed::api::{Request, RequestId};
+use seedbed::api::{Credentials, Request, RequestId};
 use seedbed::member::Input;
 use seedbed::pb::etcdserverpb::{
     AlarmAction, AlarmMember, AlarmRequest, CompactionRequest, MemberAddRequest, MemberPromoteRequest,
@@ -133,7 +133,13 @@ impl World {
         let call = self.next_operator_call;
         self.next_operator_call += 1;
         self.operator_calls.insert(call, number);
-        self.input(member, Input::Request(RequestId(call), request));
+        let input = if self.scenario.cluster.auth {
+            // Operators have certificates.
+            Input::RequestAs(RequestId(call), Credentials::CommonName("root".into()), request)
+        } else {
+            Input::Request(RequestId(call), request)
+        };
+        self.input(member, input);
     }
 
     /// A member answered an operator.

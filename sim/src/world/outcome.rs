@@ -3,7 +3,10 @@
 use super::record::{NodeIndex, RecordId, Records};
 use super::{Checkpoint, Mirror, Resolved, Tally, World};
 use crate::check::asked::Asked;
+use crate::check::auth;
+use crate::check::informer::SeenCache;
 use crate::check::lessor::LeaseTally;
+use crate::check::lock::Taken;
 use crate::check::log::Log;
 use crate::check::watch::{Truth, WatchRecord};
 use crate::check::{Failure, History, serializable::Restart};
@@ -31,11 +34,17 @@ pub struct Outcome {
     pub heard_to: i64,
     /// Clients' copies of the store.
     pub mirrors: Vec<Mirror>,
+    /// Informers' copies of the store, as they were now and then.
+    pub caches: Vec<SeenCache>,
+    /// Locks that clients were given, and elections that they won.
+    pub taken: Vec<Taken>,
+    /// Updates that found the object changed.
+    pub conflicts: u64,
     /// Changes that v2 consumers heard of.
     pub ring_told: u64,
     /// Changes that v2 servers had forgotten before they were asked for.
     pub ring_lost: u64,
-    /// What the committed entries changed, if anybody watched.
+    /// What the committed entries changed, if anybody watched or held a lock.
     pub truth: Truth,
     /// Restarts of members, for the check of serializable reads.
     pub restarts: Vec<Restart>,
@@ -79,6 +88,8 @@ pub struct Outcome {
     pub stores_compared: u64,
     /// Compactions whose hashes were compared with another member's.
     pub compactions_compared: u64,
+    /// Entries and reads of which members said whether auth let them through.
+    pub decisions: u64,
     /// Databases whose pages were checked at the end.
     pub files_checked: u64,
     /// Members that stopped by themselves.
@@ -101,6 +112,10 @@ impl World {
     /// Ends the run; `stuck` says that it cannot go on.
     pub(super) fn into_outcome(mut self, stuck: Option<String>) -> Outcome {
         self.check_files();
+        let decisions = std::mem::take(&mut self.decisions);
+        let decided = decisions.len() as u64;
+        let result = auth::check(&self.committed, decisions);
+        self.fail(result);
         for node in &self.nodes {
             let end = node.member().map(|member| (member.raft().hard_state(), member.store().hash()));
             self.digest.fold(&(node.index, end));
@@ -111,7 +126,8 @@ impl World {
         let mut log = std::mem::take(&mut *self.log.borrow_mut());
         let heard_to = self.tasks.shared().closing.unwrap_or(0);
         log.close(heard_to);
-        let truth = if log.watches.is_empty() { Truth::default() } else { Truth::of_log(&self.committed) };
+        let nobody_cares = log.watches.is_empty() && log.taken.is_empty();
+        let truth = if nobody_cares { Truth::default() } else { Truth::of_log(&self.committed) };
         let probes = self.probes.take();
         Outcome {
             history: log.history,
@@ -123,6 +139,9 @@ impl World {
             wanted_from: log.wanted_from,
             heard_to,
             mirrors: log.mirrors,
+            caches: log.caches,
+            taken: log.taken,
+            conflicts: log.conflicts,
             ring_told: log.ring_told,
             ring_lost: log.ring_lost,
             truth,
@@ -146,6 +165,7 @@ impl World {
             replays: self.replay_checker.crashes(),
             stores_compared: self.backend_checker.compared(),
             compactions_compared: self.compaction_checker.compared(),
+            decisions: decided,
             files_checked: self.files_checked,
             stops: self.stops,
             member_changes: self.membership_checker.changes(),

@@ -11,7 +11,7 @@ use crate::check::{Failure, serializable::Restart};
 use crate::scenario::{self, Unsynced};
 use seedbed::api::RequestId;
 use seedbed::disk::{DiskDone, DiskOp};
-use seedbed::member::{Effects, Input, Member, PeerMessage, StopReason, TraceEvent};
+use seedbed::member::{Effects, Input, Job, Member, PeerMessage, StopReason, TraceEvent};
 use seedbed::raft::{Message, NodeId, RaftEvent};
 use seedbed::time::Nanos;
 use std::num::NonZeroU32;
@@ -194,6 +194,9 @@ impl World {
                 return;
             }
         }
+        for job in effects.jobs.drain(..) {
+            self.run_job(index, leaves, job);
+        }
         for message in effects.messages.drain(..) {
             self.send(index, leaves, message);
         }
@@ -242,6 +245,14 @@ impl World {
         let event = super::Scheduled { cause: record, event: Event::Disk { node: index, life, op, done } };
         self.heap.push(begun.done_at, event);
         true
+    }
+
+    /// A member's jobs are done one after the other, beside its steps.
+    fn run_job(&mut self, index: NodeIndex, leaves: Nanos, job: Job) {
+        let node = &mut self.nodes[usize::from(index)];
+        node.jobs_until = node.jobs_until.max(leaves) + job.cost;
+        let (at, life) = (node.jobs_until, node.life);
+        self.push(at, Event::JobDone { node: index, life, id: job.id, output: job.work.run() });
     }
 
     pub(super) fn on_disk_done(&mut self, index: NodeIndex, op: &DiskOp, done: DiskDone) {
@@ -399,6 +410,7 @@ impl World {
         let node = &mut self.nodes[usize::from(index)];
         node.inbox.clear();
         node.busy_until = self.now;
+        node.jobs_until = self.now;
         node.deadline = Nanos::MAX;
         node.operations.clear();
         let calls = std::mem::take(&mut node.calls);

@@ -4,12 +4,13 @@ use super::client::Client;
 use super::node::HoldKind;
 use super::random::Stream;
 use super::record::{NodeIndex, What};
+use super::session::bugs_of_clients;
 use super::tasks::CallError;
-use super::{Event, Phase, Probes, World, leases, mirror, transfer, watching, workload};
+use super::{Event, World, admin, kubernetes, leases, locks, mirror, transfer, watching, workload};
 use crate::check::{Failure, history};
-use crate::scenario::{Endpoints, WorkloadKind};
+use crate::scenario::{Endpoints, User, Workload, WorkloadKind};
 use bytes::Bytes;
-use seedbed::api::{Error, Request, RequestId, Response};
+use seedbed::api::{Credentials, Error, Response};
 use seedbed::member::Input;
 use seedbed::time::{Nanos, SECOND};
 
@@ -20,25 +21,66 @@ const WRITES_WITHIN: Nanos = 20 * SECOND;
 /// Who watches must have heard of everything within this after the last change.
 const HEARD_WITHIN: Nanos = 10 * SECOND;
 
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Chaos,
+    /// Healed; a leader is awaited.
+    AwaitLeader,
+    /// Writes go through every member.
+    Probing,
+    /// Nothing more will happen; those who watch hear the rest.
+    Hearing,
+    Over,
+}
+
+/// The proof of life: one write through every member.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    pub(super) asked: Vec<NodeIndex>,
+    pub(super) pending: Vec<NodeIndex>,
+    pub(super) done_at: Option<Nanos>,
+}
+
+/// The client that sets users and roles up; the probes' numbers begin at `u32::MAX` and go down.
+const ADMINISTRATOR: u32 = u32::MAX - 100;
+
 impl World {
     pub(super) fn spawn_workloads(&mut self) {
         let scenario = self.scenario.clone();
         self.log.borrow_mut().asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
+        if scenario.cluster.auth {
+            let endpoints = (0..scenario.cluster.members).collect();
+            let client = self.client(ADMINISTRATOR, endpoints, admin::TIMEOUT, User::Root);
+            self.tasks.spawn(admin::set_up(client));
+        }
+        let bugs = bugs_of_clients(&scenario.cluster.bugs);
+        let endpoints = |workload: &Workload| match workload.endpoints {
+            Endpoints::All => (0..scenario.cluster.members).collect(),
+            Endpoints::Member(member) => vec![member - 1],
+        };
         let mut number = 0;
         for workload in &scenario.workloads {
             for place in 0..workload.clients {
-                let endpoints = match workload.endpoints {
-                    Endpoints::All => (0..scenario.cluster.members).collect(),
-                    Endpoints::Member(member) => vec![member - 1],
-                };
-                let client = self.client(number, endpoints, workload.timeout);
+                let client = self.client(number, endpoints(workload), workload.timeout, workload.user);
                 let random = Stream::new(self.seed, &format!("client/{number}"));
                 let (workload, until) = (workload.clone(), scenario.duration);
                 match workload.kind {
                     WorkloadKind::Kv => self.tasks.spawn(workload::kv(client, workload, random, number, until)),
                     WorkloadKind::Leases => {
-                        self.tasks.spawn(leases::leases(client, workload, random, number, until));
+                        let board = leases::Board::default();
+                        if workload.shared {
+                            number += 1;
+                            let second = self.client(number, endpoints(&workload), workload.timeout, workload.user);
+                            self.tasks.spawn(leases::second_holder(second, workload.clone(), board.clone(), until));
+                        }
+                        self.tasks.spawn(leases::leases(client, workload, random, board, until));
                     }
+                    WorkloadKind::Locks => self.tasks.spawn(locks::locks(client, workload, random, bugs, until)),
+                    WorkloadKind::Elections => {
+                        self.tasks.spawn(locks::elections(client, workload, random, bugs, until));
+                    }
+                    WorkloadKind::Kubernetes => self.spawn_api_server(client, workload, random, until),
                     WorkloadKind::Transfer => {
                         self.tasks.spawn(transfer::transfer(client, workload, random, until));
                     }
@@ -56,14 +98,24 @@ impl World {
                         let watches = client.watches(workload.watching.window as usize);
                         self.tasks.spawn_watching(watching::watch_all(watches, workload, random, until));
                     }
+                    WorkloadKind::Auth => self.tasks.spawn(admin::churn(client, workload, random, until)),
                 }
                 number += 1;
             }
         }
     }
 
-    fn client(&self, number: u32, endpoints: Vec<u8>, timeout: Nanos) -> Client {
-        Client::new(self.tasks.handle(), self.log.clone(), number, endpoints, timeout)
+    /// Writer, informer and compactor of one client.
+    fn spawn_api_server(&mut self, client: Client, workload: Workload, random: Stream, until: Nanos) {
+        let compactions = Stream::new(self.seed, &format!("client/{}/compactor", client.number()));
+        self.tasks.spawn_watching(kubernetes::informer(client.clone(), workload.clone()));
+        self.tasks.spawn(kubernetes::compactor(client.clone(), workload.clone(), compactions, until));
+        self.tasks.spawn(kubernetes::writer(client, workload, random, until));
+    }
+
+    fn client(&self, number: u32, endpoints: Vec<u8>, timeout: Nanos, user: User) -> Client {
+        let client = Client::new(self.tasks.handle(), self.log.clone(), number, endpoints, timeout);
+        if self.scenario.cluster.auth { client.with_user(user.name()) } else { client }
     }
 
     /// Polls the programs that are ready, then sends what they want sent.
@@ -78,14 +130,18 @@ impl World {
             self.push(at.max(self.now), Event::Alarm(alarm));
         }
         for outgoing in outbox {
-            let super::tasks::Outgoing { call, member: node, request, operation } = outgoing;
+            let super::tasks::Outgoing { call, member: node, who, request, operation } = outgoing;
             let at = self.now + self.client_network.within(self.scenario.network.client_latency);
-            self.push(at, Event::Request { node, call, operation, request });
+            let event = match who {
+                Credentials::None => Event::Request { node, call, operation, request },
+                who => Event::RequestAs { node, call, operation, who, request },
+            };
+            self.push(at, event);
         }
         self.send_sayings(sayings);
     }
 
-    pub(super) fn on_request(&mut self, index: NodeIndex, call: u64, operation: u32, request: Request) {
+    pub(super) fn on_request(&mut self, index: NodeIndex, call: u64, operation: u32, input: Input) {
         let node = &mut self.nodes[usize::from(index)];
         if node.hold(|kind| kind == HoldKind::ClientsCut).is_some() {
             // It vanishes on the way: the client waits until its timeout.
@@ -99,7 +155,7 @@ impl World {
             return;
         }
         node.calls.insert(call, operation);
-        self.input(index, Input::Request(RequestId(call), request));
+        self.input(index, input);
     }
 
     pub(super) fn reply(&mut self, index: NodeIndex, leaves: Nanos, call: u64, result: Result<Response, Error>) {
@@ -143,7 +199,7 @@ impl World {
         let members: Vec<NodeIndex> = up.collect();
         *self.probes.borrow_mut() = Probes { asked: members.clone(), pending: members.clone(), done_at: None };
         for member in members {
-            let client = self.client(u32::MAX - u32::from(member), vec![member], WRITES_WITHIN);
+            let client = self.client(u32::MAX - u32::from(member), vec![member], WRITES_WITHIN, User::Root);
             let probes = self.probes.clone();
             self.tasks.spawn(async move {
                 let mut client = client;

@@ -7,14 +7,16 @@ use super::members::Standing;
 use super::node::{Node, Process};
 use super::random::{Stream, stream_seed};
 use super::record::NodeIndex;
-use crate::scenario::{self, Cluster, Engine, Freelist, Scenario};
+use crate::scenario::{self, Cluster, Engine, Freelist, Scenario, Tokens};
+use bytes::Bytes;
+use seedbed::auth::Jwt;
 use seedbed::backend::{BoltConfig, EngineConfig, FreelistKind};
 use seedbed::bug::BugSet;
 use seedbed::disk::Shared;
 use seedbed::lease;
 use seedbed::member::{Config, Costs, InitialClusterState, Peer};
 use seedbed::pb::ids;
-use seedbed::time::Nanos;
+use seedbed::time::{Nanos, SECOND};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The cluster's members, none of them started.
@@ -38,6 +40,7 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
                 clock,
                 bugs: bugs_of(scenario, number),
                 busy_until: 0,
+                jobs_until: 0,
                 inbox: VecDeque::new(),
                 turn_scheduled: false,
                 deadline: Nanos::MAX,
@@ -83,7 +86,7 @@ pub(crate) fn peer(number: u8) -> Peer {
 
 /// The scenario's cost table, as the member takes it.
 pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
-    let scenario::Cost { enabled, step, message, propose, apply, read, per_record, per_kib } = scenario.cost;
+    let scenario::Cost { enabled, step, message, propose, apply, read, per_record, per_kib, bcrypt } = scenario.cost;
     enabled.then_some(Costs {
         step,
         append: message,
@@ -93,6 +96,7 @@ pub(super) fn costs(scenario: &Scenario) -> Option<Costs> {
         record: per_record,
         free_page: Costs::SERVER.free_page,
         kib: per_kib,
+        bcrypt,
     })
 }
 
@@ -131,6 +135,9 @@ pub(super) fn leases(scenario: &Scenario) -> lease::Config {
     config.lease()
 }
 
+/// With what the members sign tokens.
+const JWT_KEY: Bytes = Bytes::from_static(b"thirty-two bytes of a shared key");
+
 impl World {
     /// What a member is told at start.
     pub(super) fn config(&self, node: NodeIndex) -> Config {
@@ -161,6 +168,9 @@ impl World {
             max_inflight: cluster.max_inflight as usize,
             lease_checkpoint: cluster.lease_checkpoint,
             watch_progress_interval: cluster.watch_progress_interval,
+            // What a hash takes is in the cost table; the cheapest one does.
+            bcrypt_cost: 4,
+            jwt: (cluster.tokens == Tokens::Jwt).then(|| Jwt { key: JWT_KEY, ttl: 300 * SECOND }),
             seed: stream_seed(self.seed, &stream),
             bugs: this.bugs,
             costs: self.costs,

@@ -5,7 +5,7 @@
 //! poll (measured, see the book's chapter 01).
 
 use super::stream::{Incoming, Saying, Told};
-use seedbed::api::{Error, Request, Response};
+use seedbed::api::{Credentials, Error, Request, Response};
 use seedbed::mvcc::watch::StreamId;
 use seedbed::time::Nanos;
 use std::cell::RefCell;
@@ -61,6 +61,8 @@ pub(crate) struct Outgoing {
     pub(crate) call: u64,
     /// The member asked, from 0.
     pub(crate) member: u8,
+    /// Who asks.
+    pub(crate) who: Credentials,
     /// What is asked.
     pub(crate) request: Request,
     /// The operation of the history that it belongs to.
@@ -118,11 +120,23 @@ impl Handle {
 
     /// Sends a request to a member and waits for what comes of it, at most until `deadline`.
     pub async fn call(&self, member: u8, request: Request, operation: u32, deadline: Nanos) -> CallResult {
+        self.call_as(member, Credentials::None, request, operation, deadline).await
+    }
+
+    /// The same, saying who asks.
+    pub async fn call_as(
+        &self,
+        member: u8,
+        who: Credentials,
+        request: Request,
+        operation: u32,
+        deadline: Nanos,
+    ) -> CallResult {
         let id = {
             let mut shared = self.shared.borrow_mut();
             let id = shared.number();
             shared.calls.insert(id, Slot::empty());
-            shared.outbox.push(Outgoing { call: id, member, request, operation });
+            shared.outbox.push(Outgoing { call: id, member, who, request, operation });
             id
         };
         let reply = Reply { shared: self.shared.clone(), id };

@@ -84,6 +84,21 @@ pub struct HashKvResponse {
     pub compact_revision: i64,
 }
 
+/// Asks for the hash of a member's whole database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct HashRequest {}
+
+/// The answer to [`HashRequest`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct HashResponse {
+    /// Who answered.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<ResponseHeader>,
+    /// The hash.
+    #[prost(uint32, tag = "2")]
+    pub hash: u32,
+}
+
 /// Asks a member how it is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct StatusRequest {}

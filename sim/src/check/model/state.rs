@@ -62,6 +62,12 @@ impl State {
         (Answer { revision: has_header.then_some(self.revision), result }, events)
     }
 
+    /// The keys that hang on a lease, in their order.
+    pub fn keys_on(&self, lease: i64) -> Vec<Bytes> {
+        let hangs = |kv: &&KeyValue| lease != 0 && kv.lease == lease;
+        self.keys.values().filter(hangs).map(|kv| kv.key.clone()).collect()
+    }
+
     /// The state in 128 bits; what it remembers follows from how it came about and does not count.
     pub(super) fn fingerprint(&self) -> u128 {
         let mut bytes = Vec::new();

@@ -1,4 +1,6 @@
-//! What auth refuses.
+//! What auth refuses, in etcd's words and with its status codes.
+
+use super::Code;
 
 /// Why auth refuses; the texts are etcd's, since clients match on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -57,4 +59,31 @@ pub enum AuthError {
     /// Users, roles or permissions changed since the request was admitted: its author has to ask anew.
     #[error("etcdserver: revision of auth store is old")]
     AuthOldRevision,
+}
+
+impl AuthError {
+    /// The gRPC status code that etcd sends with this text.
+    pub fn code(self) -> Code {
+        match self {
+            AuthError::RootUserNotExist
+            | AuthError::RootRoleNotExist
+            | AuthError::UserAlreadyExist
+            | AuthError::UserNotFound
+            | AuthError::RoleAlreadyExist
+            | AuthError::RoleNotFound
+            | AuthError::RoleNotGranted
+            | AuthError::PermissionNotGranted
+            | AuthError::AuthNotEnabled => Code::FailedPrecondition,
+            AuthError::UserEmpty
+            | AuthError::RoleEmpty
+            | AuthError::AuthFailed
+            | AuthError::PermissionNotGiven
+            | AuthError::InvalidAuthMgmt
+            | AuthError::AuthOldRevision => Code::InvalidArgument,
+            AuthError::PermissionDenied => Code::PermissionDenied,
+            AuthError::InvalidAuthToken => Code::Unauthenticated,
+            // etcd gives it no code of its own.
+            AuthError::NoPasswordUser => Code::Unknown,
+        }
+    }
 }
