@@ -53,7 +53,7 @@
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
 //! # Left out so far
-//! Membership changes by clients, and the edge with real sockets.
+//! The edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 

@@ -44,6 +44,19 @@ fn defrag(defrag: &crate::world::database::Defrag) -> DefragReport {
     DefragReport { at: at as f64 / 1e9, took_ms: millis(took), before, after }
 }
 
+/// What was counted while clients and operators did their work.
+pub(crate) fn counted(observation: Observation, outcome: &Outcome) -> Option<f64> {
+    Some(match observation {
+        Observation::LeasesGranted => outcome.leases.granted as f64,
+        Observation::LeasesExpired => outcome.leases.expired as f64,
+        Observation::LeasesLeft => outcome.leases.left as f64,
+        Observation::LocksTaken => outcome.taken.len() as f64,
+        Observation::Conflicts => outcome.conflicts as f64,
+        Observation::MemberChanges => outcome.member_changes as f64,
+        _ => return None,
+    })
+}
+
 /// An observation of databases over all members; `None` for one of something else.
 pub(crate) fn observe(observation: Observation, tally: &Tally) -> Option<f64> {
     let all = &tally.databases;

@@ -488,15 +488,10 @@ fn observations(report: &Report, outcome: &Outcome) -> BTreeMap<&'static str, f6
         Observation::SnapshotsSent => tally.snapshots_sent as f64,
         Observation::SlowestS => report.clients.slowest_s,
         Observation::Events => report.events as f64,
-        Observation::LeasesGranted => outcome.leases.granted as f64,
-        Observation::LeasesExpired => outcome.leases.expired as f64,
-        Observation::LeasesLeft => outcome.leases.left as f64,
-        Observation::LocksTaken => outcome.taken.len() as f64,
-        Observation::Conflicts => outcome.conflicts as f64,
-        Observation::MemberChanges => outcome.member_changes as f64,
         other => {
-            let of_others = watched.observe(*other).or_else(|| figures::observe(*other, tally));
-            of_others.expect("invariant: the rest is of watches or of databases")
+            let of_clients = watched.observe(*other).or_else(|| figures::counted(*other, outcome));
+            let of_others = of_clients.or_else(|| figures::observe(*other, tally));
+            of_others.expect("invariant: the rest is of watches, counted, or of databases")
         }
     };
     Observation::ALL.iter().map(|observation| (observation.name(), figure(observation))).collect()
