@@ -34,24 +34,12 @@ pub(super) fn put_into(entry: &mut InternalRaftRequest, request: AuthRequest) {
     }
 }
 
-/// Whether an entry is one of these.
+/// Whether an entry is one of these: those that are for `root`, and three that anybody may propose.
 pub(super) fn is_for_auth(entry: &InternalRaftRequest) -> bool {
-    entry.auth_enable.is_some()
-        || entry.auth_disable.is_some()
+    crate::auth::is_for_root(entry)
         || entry.authenticate.is_some()
-        || entry.auth_user_add.is_some()
         || entry.auth_user_get.is_some()
-        || entry.auth_user_delete.is_some()
-        || entry.auth_user_change_password.is_some()
-        || entry.auth_user_grant_role.is_some()
-        || entry.auth_user_revoke_role.is_some()
-        || entry.auth_user_list.is_some()
-        || entry.auth_role_add.is_some()
         || entry.auth_role_get.is_some()
-        || entry.auth_role_delete.is_some()
-        || entry.auth_role_grant_permission.is_some()
-        || entry.auth_role_revoke_permission.is_some()
-        || entry.auth_role_list.is_some()
 }
 
 /// Does what one of them says.

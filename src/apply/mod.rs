@@ -366,21 +366,8 @@ pub fn encode_as(who: &AuthInfo, number: u64, request: Request) -> Vec<u8> {
         Request::LeaseRevoke(revoke) => internal.lease_revoke = Some(revoke),
         Request::Alarm(alarm) => internal.alarm = Some(alarm),
         Request::Auth(request) => auth::put_into(&mut internal, request),
-        Request::Range(_)
-        | Request::LeaseKeepAlive(_)
-        | Request::LeaseTimeToLive(_)
-        | Request::LeaseLeases
-        | Request::MoveLeader(_)
-        | Request::MemberAdd(_)
-        | Request::MemberRemove(_)
-        | Request::MemberUpdate(_)
-        | Request::MemberPromote(_)
-        | Request::MemberList(_)
-        | Request::Defragment
-        | Request::Status
-        | Request::HashKv(_)
-        | Request::Hash => {
-            panic!("invariant: only writes go into the log")
+        other => {
+            panic!("invariant: only writes go into the log, and changes of members by Raft's own entries: {other:?}")
         }
     }
     internal.encode_to_vec()

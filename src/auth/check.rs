@@ -167,7 +167,7 @@ impl AuthStore {
 }
 
 /// Whether an entry is one that only `root` may propose.
-fn is_for_root(entry: &InternalRaftRequest) -> bool {
+pub(crate) fn is_for_root(entry: &InternalRaftRequest) -> bool {
     entry.auth_enable.is_some()
         || entry.auth_disable.is_some()
         || entry.auth_user_add.is_some()

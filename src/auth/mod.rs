@@ -46,6 +46,7 @@ mod token;
 
 pub use crate::api::AuthError;
 pub use check::LeaseKeys;
+pub(crate) use check::is_for_root;
 pub use jwt::Jwt;
 pub use password::{COST_DEFAULT, hash_password, hash_to_entry, verify_password};
 pub use token::{Secrets, entry_of};
