@@ -117,6 +117,13 @@ pub trait DiskRead {
     /// Fills `buf` from byte `offset`. Returns how many bytes there were: fewer than asked only at the file's end.
     fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError>;
 
+    /// A hint: all of the file is about to be read, by and large from its beginning to its end. Nothing that a read
+    /// answers depends on it. A disk of real files reads ahead on a thread of its own: what a system call costs is then
+    /// paid beside the reader's work and not between its pieces. Any other disk has no use for it.
+    fn will_read(&self, file: &str) {
+        let _ = file;
+    }
+
     /// The whole file.
     fn read_all(&self, file: &str) -> Result<Vec<u8>, DiskError> {
         let mut all = vec![0; usize::try_from(self.len(file)?).expect("invariant: a file fits in memory")];
@@ -167,6 +174,10 @@ impl<D: DiskRead> DiskRead for Shared<D> {
 
     fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
         self.0.borrow().read(file, offset, buf)
+    }
+
+    fn will_read(&self, file: &str) {
+        self.0.borrow().will_read(file);
     }
 }
 

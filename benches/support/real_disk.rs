@@ -3,16 +3,20 @@
 //! A sync is `fdatasync`, as the seam says, and a synced folder is really synced: what a bench measures is what a
 //! machine pays. Files are kept open. The folder goes when the disk is dropped.
 //!
+//! A file that will be read whole is read ahead on a second thread, which leaves it in the system's memory.
+//!
 //! Left out: faults, anything in parallel, a file with holes (a gap before a write reads as zeros, as the seam asks).
 
 use seedbed::disk::{Action, DiskDone, DiskError, DiskOp, DiskRead, FileName, OpId, OpSink};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Files below a folder.
@@ -20,6 +24,7 @@ pub struct RealDisk {
     root: PathBuf,
     open: RefCell<BTreeMap<FileName, Rc<File>>>,
     syncs: bool,
+    ahead: RefCell<Option<Ahead>>,
     /// Time spent on operations; reads are not counted.
     pub busy: Cell<Duration>,
 }
@@ -38,7 +43,7 @@ impl RealDisk {
     fn with(name: &str, syncs: bool) -> Rc<RealDisk> {
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         fs::create_dir_all(&root).expect("the target folder can be written");
-        Rc::new(RealDisk { root, open: RefCell::default(), syncs, busy: Cell::default() })
+        Rc::new(RealDisk { root, open: RefCell::default(), syncs, ahead: RefCell::default(), busy: Cell::default() })
     }
 
     /// Where a file lies.
@@ -56,6 +61,13 @@ impl RealDisk {
                     done.op_done(id, &mut OpSink::new(&mut ops, ids));
                 }
             }
+        }
+    }
+
+    /// Waits until nothing is read ahead any more.
+    pub fn settle(&self) {
+        if let Some(ahead) = self.ahead.take() {
+            ahead.thread.join().expect("reading ahead cannot fail: it stops at an error");
         }
     }
 
@@ -106,6 +118,46 @@ impl RealDisk {
     }
 }
 
+/// A file on its way into the system's memory. A reader that is faster waits for it: two that miss the same pages are
+/// slower than one.
+struct Ahead {
+    file: FileName,
+    /// Bytes from the file's beginning that are there, and the same as the reader last saw it.
+    reached: Arc<(Mutex<u64>, Condvar)>,
+    seen: Cell<u64>,
+    thread: JoinHandle<()>,
+}
+
+impl Ahead {
+    fn start(file: FileName, mut open: File) -> Ahead {
+        let reached = Arc::new((Mutex::new(0), Condvar::new()));
+        let progress = reached.clone();
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let read = open.read(&mut buffer).unwrap_or(0);
+                let (reached, changed) = &*progress;
+                let mut reached = reached.lock().expect("nobody panics with the lock in hand");
+                *reached = if read == 0 { u64::MAX } else { *reached + read as u64 };
+                changed.notify_one();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Ahead { file, reached, seen: Cell::new(0), thread }
+    }
+
+    fn wait_for(&self, end: u64) {
+        if self.seen.get() < end {
+            let (reached, changed) = &*self.reached;
+            let reached = reached.lock().expect("nobody panics with the lock in hand");
+            let reached = changed.wait_while(reached, |reached| *reached < end);
+            self.seen.set(*reached.expect("nobody panics with the lock in hand"));
+        }
+    }
+}
+
 /// Who hears of completed operations.
 pub trait Done {
     /// An operation that reports is done; what follows from it goes to `ops`.
@@ -135,6 +187,9 @@ impl DiskRead for RealDisk {
     fn read(&self, file: &str, offset: u64, buf: &mut [u8]) -> Result<usize, DiskError> {
         let mut read = || {
             let open = self.file(file)?;
+            if let Some(ahead) = self.ahead.borrow().as_ref().filter(|ahead| &*ahead.file == file) {
+                ahead.wait_for(offset + buf.len() as u64);
+            }
             let mut filled = 0;
             while filled < buf.len() {
                 match open.read_at(&mut buf[filled..], offset + filled as u64) {
@@ -147,6 +202,12 @@ impl DiskRead for RealDisk {
             Ok(filled)
         };
         read().map_err(|error| disk_error(file, &error))
+    }
+
+    fn will_read(&self, file: &str) {
+        self.settle();
+        let ahead = File::open(self.path(file)).map(|open| Ahead::start(file.into(), open));
+        self.ahead.replace(ahead.ok());
     }
 }
 

@@ -51,6 +51,9 @@ pub trait Engine: std::fmt::Debug {
         visit: &mut dyn FnMut(&[u8], &Bytes) -> bool,
     ) -> Result<(), BackendError>;
 
+    /// A hint: all pairs are about to be read. Only the time that this takes may depend on it.
+    fn will_read(&self) {}
+
     /// Closes the transaction: it is visible, and part of the batch.
     fn commit(&mut self);
 

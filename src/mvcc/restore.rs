@@ -28,8 +28,9 @@ pub struct Restoring {
 }
 
 impl Restoring {
-    /// Begins. Nothing is read yet.
+    /// Begins: says that everything will be read, and reads nothing yet.
     pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Restoring {
+        engine.will_read();
         Restoring {
             store: Store::new(engine, config),
             from: Vec::new(),

@@ -261,6 +261,10 @@ impl Engine for Bolt {
         }
     }
 
+    fn will_read(&self) {
+        self.file.will_read();
+    }
+
     fn commit(&mut self) {
         assert!(self.in_transaction, "invariant: only an open transaction is committed");
         self.in_transaction = false;

@@ -251,6 +251,11 @@ impl File {
         self.issued.range(pages).map(|(id, page)| (*id, page))
     }
 
+    /// All pages are about to be read.
+    pub(super) fn will_read(&self) {
+        self.disk.will_read(&self.name);
+    }
+
     /// Takes a page that is on its way to the disk.
     pub(super) fn issue(&mut self, id: u64, page: Bytes) {
         self.cache.get_mut().forget(id);

@@ -81,6 +81,7 @@ impl Bolt {
 
     /// Walks over everything: what is not reached is free. On the way all pairs are hashed.
     fn find_free_pages(&mut self) -> Result<(), BackendError> {
+        self.file.will_read();
         let mut reached = Reached::new(self.meta.high_water);
         let mut totals = Totals::default();
         scan::walk(&self.file, self.meta.root, &mut reached, &mut |page| {
