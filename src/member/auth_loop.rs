@@ -231,8 +231,7 @@ impl Member {
         let id = JobId(self.auth_loop.next_job);
         self.auth_loop.next_job += 1;
         self.auth_loop.jobs.insert(id, waiting);
-        let cost = self.config.costs.map_or(0, |costs| costs.bcrypt);
-        fx.jobs.push(Job { id, work, cost });
+        fx.jobs.push(Job { id, work });
     }
 
     pub(super) fn on_job_done(&mut self, now: Now, id: JobId, output: JobOutput, fx: &mut Effects) {

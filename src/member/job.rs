@@ -1,6 +1,7 @@
 //! Jobs: CPU work that takes too long for a step and cannot be cut into slices. Whoever owns the member runs them
 //! beside it, one after the other or on as many cores as it likes, and hands the outputs back.
 
+use super::Costs;
 use crate::auth;
 use crate::time::Nanos;
 use bytes::Bytes;
@@ -17,8 +18,6 @@ pub struct Job {
     pub id: JobId,
     /// What.
     pub work: Work,
-    /// CPU time that it takes, by the cost table; 0 without one.
-    pub cost: Nanos,
 }
 
 /// What is to be computed. Depends on nothing else.
@@ -52,6 +51,13 @@ pub enum JobOutput {
 }
 
 impl Work {
+    /// CPU time that it takes, by the cost table.
+    pub fn cost(&self, costs: &Costs) -> Nanos {
+        match self {
+            Work::HashPassword { .. } | Work::VerifyPassword { .. } => costs.bcrypt,
+        }
+    }
+
     /// Computes it.
     pub fn run(&self) -> JobOutput {
         match self {
@@ -64,6 +70,6 @@ impl Work {
 impl std::fmt::Debug for Job {
     /// Without what it works on: a password belongs into no log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("id", &self.id).field("cost", &self.cost).finish_non_exhaustive()
+        f.debug_struct("Job").field("id", &self.id).finish_non_exhaustive()
     }
 }

@@ -356,6 +356,11 @@ impl Member {
         self.config.costs = costs;
     }
 
+    /// What work costs.
+    pub fn costs(&self) -> Option<&Costs> {
+        self.config.costs.as_ref()
+    }
+
     /// This member's id.
     pub fn id(&self) -> NodeId {
         self.config.id

@@ -89,6 +89,9 @@ pub struct Client {
     token: Credentials,
 }
 
+/// What a member answers that does not know who asks.
+const WHO_ARE_YOU: [AuthError; 3] = [AuthError::AuthOldRevision, AuthError::InvalidAuthToken, AuthError::UserEmpty];
+
 /// What a request belongs to that is none of the history's operations.
 const NO_OPERATION: u32 = u32::MAX;
 
@@ -112,8 +115,32 @@ impl Client {
 
     /// A watch client beside this one, with the same members to talk to, that takes up to `window` responses ahead.
     pub fn watches(&self, window: usize) -> WatchClient {
-        let endpoints = (self.endpoints.clone(), self.current);
-        WatchClient::new(self.handle.clone(), self.log.clone(), self.number, endpoints, window)
+        WatchClient::new(self.clone(), window)
+    }
+
+    /// The member that it keeps to.
+    pub(super) fn member(&self) -> u8 {
+        self.endpoints[self.current]
+    }
+
+    /// Keeps to the next one from now on.
+    pub(super) fn turn_to_the_next(&mut self) {
+        self.current = (self.current + 1) % self.endpoints.len();
+    }
+
+    /// As whom it asks; `None`: it has to log in first.
+    pub(super) fn credentials(&self) -> Option<Credentials> {
+        let unknown = self.login.is_some() && self.token == Credentials::None;
+        (!unknown).then(|| self.token.clone())
+    }
+
+    /// Whether a watch was refused because the member does not know (any more) who asks. Then it has to log in again.
+    pub(super) fn must_log_in_again(&mut self, reason: &str) -> bool {
+        let unknown = self.login.is_some() && WHO_ARE_YOU.iter().any(|error| reason.ends_with(&error.to_string()));
+        if unknown {
+            self.token = Credentials::None;
+        }
+        unknown
     }
 
     pub(super) fn log(&self) -> &Rc<RefCell<Log>> {
@@ -246,7 +273,7 @@ impl Client {
                 continue;
             }
             // The next one may do better, whatever comes of this operation.
-            self.current = (self.current + 1) % self.endpoints.len();
+            self.turn_to_the_next();
             let elsewhere = match &error {
                 CallError::Refused | CallError::Reset => true,
                 CallError::Member(error) => error.code() == Code::Unavailable || *error == Error::NotLeader,
@@ -276,7 +303,7 @@ impl Client {
             };
             match error {
                 CallError::Member(error) if error.code() != Code::Unavailable => return Err(error),
-                _ => self.current = (self.current + 1) % self.endpoints.len(),
+                _ => self.turn_to_the_next(),
             }
             self.handle.sleep_until(self.handle.now() + BACKOFF).await;
         }
@@ -284,14 +311,13 @@ impl Client {
 
     /// Whether a request was refused because the member does not know (any more) who asks.
     fn should_log_in(&self, error: &CallError) -> bool {
-        use AuthError::{AuthOldRevision, InvalidAuthToken, UserEmpty};
-        let unknown = [AuthOldRevision, InvalidAuthToken, UserEmpty].map(|error| CallError::Member(error.into()));
-        self.login.is_some() && unknown.contains(error)
+        let unknown = WHO_ARE_YOU.iter().any(|unknown| *error == CallError::Member(unknown.clone().into()));
+        self.login.is_some() && unknown
     }
 
     /// Gets a token from the member that it keeps to. Says whether it is worth while to ask again; that takes a moment
     /// in any case.
-    async fn log_in(&mut self, deadline: Nanos) -> bool {
+    pub(super) async fn log_in(&mut self, deadline: Nanos) -> bool {
         let Some((name, password)) = self.login.clone() else { return false };
         let (member, none) = (self.endpoints[self.current], Credentials::None);
         let request = Request::Auth(AuthRequest::Authenticate(AuthenticateRequest { name, password }));
@@ -300,7 +326,7 @@ impl Client {
             _ => Credentials::None,
         };
         if self.token == Credentials::None {
-            self.current = (self.current + 1) % self.endpoints.len();
+            self.turn_to_the_next();
         }
         let again_at = self.handle.now() + BACKOFF;
         self.handle.sleep_until(again_at.min(deadline)).await;

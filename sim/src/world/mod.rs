@@ -355,10 +355,7 @@ impl World {
             Event::RequestAs { node, call, operation, who, request } => {
                 self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, request));
             }
-            Event::JobDone { node, id, output, .. } => {
-                self.note(What::Turn(node));
-                self.input(node, Input::JobDone(id, output));
-            }
+            Event::JobDone { node, id, output, .. } => self.on_job_done(node, id, output),
             Event::Reply { call, result } => {
                 self.note(What::Client);
                 if call >= operators::CALLS {

@@ -8,7 +8,7 @@ use super::net::NodeSet;
 use super::record::{NodeIndex, RecordId};
 use seedbed::bug::BugSet;
 use seedbed::disk::{OpId, Shared};
-use seedbed::member::{Costs, Input, Member};
+use seedbed::member::{Costs, Input, Job, Member};
 use seedbed::raft::NodeId;
 use seedbed::time::Nanos;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,8 +29,8 @@ pub(super) struct Node {
     pub(super) bugs: BugSet,
     /// The CPU is busy until then; inputs wait.
     pub(super) busy_until: Nanos,
-    /// The core for its jobs is busy until then; jobs wait.
-    pub(super) jobs_until: Nanos,
+    /// Its jobs, and when each was handed out. The core for them works on the first one.
+    pub(super) jobs: VecDeque<(Job, Nanos)>,
     /// Inputs that wait for the CPU or for a resumption, with the records of their arrival.
     pub(super) inbox: VecDeque<(Input, RecordId)>,
     /// A turn is scheduled for the inbox.

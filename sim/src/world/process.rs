@@ -11,7 +11,7 @@ use crate::check::{Failure, serializable::Restart};
 use crate::scenario::{self, Unsynced};
 use seedbed::api::RequestId;
 use seedbed::disk::{DiskDone, DiskOp};
-use seedbed::member::{Effects, Input, Job, Member, PeerMessage, StopReason, TraceEvent};
+use seedbed::member::{Effects, Input, Job, JobId, JobOutput, Member, PeerMessage, StopReason, TraceEvent};
 use seedbed::raft::{Message, NodeId, RaftEvent};
 use seedbed::time::Nanos;
 use std::num::NonZeroU32;
@@ -249,10 +249,28 @@ impl World {
 
     /// A member's jobs are done one after the other, beside its steps.
     fn run_job(&mut self, index: NodeIndex, leaves: Nanos, job: Job) {
-        let node = &mut self.nodes[usize::from(index)];
-        node.jobs_until = node.jobs_until.max(leaves) + job.cost;
-        let (at, life) = (node.jobs_until, node.life);
-        self.push(at, Event::JobDone { node: index, life, id: job.id, output: job.work.run() });
+        let jobs = &mut self.nodes[usize::from(index)].jobs;
+        jobs.push_back((job, leaves));
+        if jobs.len() == 1 {
+            self.begin_job(index);
+        }
+    }
+
+    /// The first job takes as long as its member's CPU needs for it now, however slow it was when the job came up.
+    fn begin_job(&mut self, index: NodeIndex) {
+        let node = &self.nodes[usize::from(index)];
+        let Some((job, leaves)) = node.jobs.front() else { return };
+        let costs = node.member().and_then(|member| member.costs());
+        let at = self.now.max(*leaves) + costs.map_or(0, |costs| job.work.cost(costs));
+        let done = Event::JobDone { node: index, life: node.life, id: job.id, output: job.work.run() };
+        self.push(at, done);
+    }
+
+    pub(super) fn on_job_done(&mut self, index: NodeIndex, id: JobId, output: JobOutput) {
+        self.note(What::Turn(index));
+        self.nodes[usize::from(index)].jobs.pop_front();
+        self.begin_job(index);
+        self.input(index, Input::JobDone(id, output));
     }
 
     pub(super) fn on_disk_done(&mut self, index: NodeIndex, op: &DiskOp, done: DiskDone) {
@@ -387,6 +405,7 @@ impl World {
         node.process = Process::Stopped;
         if *reason == StopReason::Removed {
             node.standing = Standing::Spare;
+            self.probes.borrow_mut().excuse(index, self.now);
         }
         self.gone(index);
     }
@@ -410,7 +429,7 @@ impl World {
         let node = &mut self.nodes[usize::from(index)];
         node.inbox.clear();
         node.busy_until = self.now;
-        node.jobs_until = self.now;
+        node.jobs.clear();
         node.deadline = Nanos::MAX;
         node.operations.clear();
         let calls = std::mem::take(&mut node.calls);

@@ -13,6 +13,11 @@ use bytes::Bytes;
 use seedbed::api::{Credentials, Error, Response};
 use seedbed::member::Input;
 use seedbed::time::{Nanos, SECOND};
+use std::cell::RefCell;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 
 /// After healing there must be a leader within so many election timeouts.
 const LEADER_WITHIN_ELECTIONS: Nanos = 10;
@@ -40,6 +45,39 @@ pub(super) struct Probes {
     pub(super) asked: Vec<NodeIndex>,
     pub(super) pending: Vec<NodeIndex>,
     pub(super) done_at: Option<Nanos>,
+}
+
+impl Probes {
+    fn answered(&mut self, member: NodeIndex, now: Nanos) {
+        self.pending.retain(|other| *other != member);
+        if self.pending.is_empty() && self.done_at.is_none() {
+            self.done_at = Some(now);
+        }
+    }
+
+    /// A member was removed after it had been asked: nothing is expected of it any more.
+    pub(super) fn excuse(&mut self, member: NodeIndex, now: Nanos) {
+        if self.pending.contains(&member) {
+            self.asked.retain(|other| *other != member);
+            self.answered(member, now);
+        }
+    }
+}
+
+/// Writes through one member until that is acknowledged, or not expected any more.
+async fn probe(mut client: Client, member: NodeIndex, probes: Rc<RefCell<Probes>>) {
+    let handle = client.handle().clone();
+    let mut write = pin!(async move {
+        let key = Bytes::from(format!("probe/n{}", member + 1));
+        while !matches!(client.put(key.clone(), Bytes::from_static(b"alive")).await, history::Outcome::Ok { .. }) {}
+    });
+    // A removed member refuses every try: the next one ends this.
+    poll_fn(|cx| match probes.borrow().pending.contains(&member) {
+        true => write.as_mut().poll(cx),
+        false => Poll::Ready(()),
+    })
+    .await;
+    probes.borrow_mut().answered(member, handle.now());
 }
 
 /// The client that sets users and roles up; the probes' numbers begin at `u32::MAX` and go down.
@@ -200,22 +238,7 @@ impl World {
         *self.probes.borrow_mut() = Probes { asked: members.clone(), pending: members.clone(), done_at: None };
         for member in members {
             let client = self.client(u32::MAX - u32::from(member), vec![member], WRITES_WITHIN, User::Root);
-            let probes = self.probes.clone();
-            self.tasks.spawn(async move {
-                let mut client = client;
-                loop {
-                    let key = Bytes::from(format!("probe/n{}", member + 1));
-                    let outcome = client.put(key, Bytes::from_static(b"alive")).await;
-                    if matches!(outcome, history::Outcome::Ok { .. }) {
-                        break;
-                    }
-                }
-                let mut probes = probes.borrow_mut();
-                probes.pending.retain(|other| *other != member);
-                if probes.pending.is_empty() {
-                    probes.done_at = Some(client.handle().now());
-                }
-            });
+            self.tasks.spawn(probe(client, member, self.probes.clone()));
         }
         self.push(self.now + WRITES_WITHIN, Event::End);
         self.poll_clients();

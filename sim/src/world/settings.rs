@@ -40,7 +40,7 @@ pub(super) fn nodes(scenario: &Scenario, seed: u64) -> Vec<Node> {
                 clock,
                 bugs: bugs_of(scenario, number),
                 busy_until: 0,
-                jobs_until: 0,
+                jobs: VecDeque::new(),
                 inbox: VecDeque::new(),
                 turn_scheduled: false,
                 deadline: Nanos::MAX,

@@ -11,6 +11,7 @@
 //! to a server (lesson 08).
 
 use super::tasks::{CallError, Handle, Shared};
+use seedbed::api::Credentials;
 use seedbed::member::StreamInput;
 use seedbed::mvcc::watch::StreamId;
 use seedbed::pb::etcdserverpb::watch_request::RequestUnion;
@@ -80,11 +81,14 @@ pub struct WatchStream {
 
 impl Handle {
     /// Opens a stream to a member, with room for `window` responses. Whether there is anybody shows later.
-    pub fn open_stream(&self, member: u8, window: usize) -> WatchStream {
+    pub fn open_stream(&self, member: u8, who: Credentials, window: usize) -> WatchStream {
         let shared = self.shared().clone();
         let id = StreamId(shared.borrow_mut().number());
         shared.borrow_mut().streams.insert(id, Incoming::default());
         let stream = WatchStream { shared, id, member, window: window.max(1), taken: 0 };
+        if who != Credentials::None {
+            stream.send(StreamInput::OpenedBy(who));
+        }
         stream.send(StreamInput::Room(stream.window));
         stream
     }

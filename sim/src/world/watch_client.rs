@@ -14,12 +14,14 @@
 //!   that revision itself.
 //! - A watch that the member ends (its start was compacted while nobody listened) is not begun anew. That is for the
 //!   caller to do, who has to read what it missed; what becomes of callers that do not is a scenario.
+//! - A stream is its opener's for good. When a member knows the opener no more (a token is as old as the permissions that
+//!   it was given under), the client logs in again and goes on on another stream. etcd's library hands that to its caller.
 //!
 //! Everything that comes is written down ([`WatchRecord`]), one record for each stream that a watch was on.
 //!
 //! Left out: several streams of one client (etcd's library has one for each context), and watches that require a leader.
 
-use super::client::Log;
+use super::client::Client;
 use super::stream::{Told, WatchStream};
 use super::tasks::Handle;
 use crate::check::model::Detail;
@@ -29,9 +31,7 @@ use seedbed::pb::etcdserverpb::watch_request::RequestUnion;
 use seedbed::pb::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchResponse};
 use seedbed::pb::mvccpb::Event;
 use seedbed::time::{MILLISECOND, Nanos, SECOND};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
 
 /// A pause before a stream is opened again, as etcd's library makes at first.
 const BACKOFF: Nanos = 25 * MILLISECOND;
@@ -45,12 +45,8 @@ pub type WatchNumber = u32;
 /// See the module. Dropping it closes its stream and ends its watches.
 #[derive(Debug)]
 pub struct WatchClient {
-    handle: Handle,
-    log: Rc<RefCell<Log>>,
-    client: u32,
-    endpoints: Vec<u8>,
-    /// Index into `endpoints` of the member that it keeps to.
-    current: usize,
+    /// Who it is, and the member that it keeps to.
+    client: Client,
     window: usize,
     stream: Option<WatchStream>,
     /// When the next stream may be opened.
@@ -80,19 +76,9 @@ struct Watch {
 }
 
 impl WatchClient {
-    pub(super) fn new(
-        handle: Handle,
-        log: Rc<RefCell<Log>>,
-        client: u32,
-        (endpoints, current): (Vec<u8>, usize),
-        window: usize,
-    ) -> WatchClient {
+    pub(super) fn new(client: Client, window: usize) -> WatchClient {
         WatchClient {
-            handle,
-            log,
             client,
-            endpoints,
-            current,
             window,
             stream: None,
             open_at: 0,
@@ -106,13 +92,13 @@ impl WatchClient {
 
     /// The world's time and timers.
     pub fn handle(&self) -> &Handle {
-        &self.handle
+        self.client.handle()
     }
 
     /// Begins a watch. What comes of it is heard from [`WatchClient::next`], beginning with [`Content::Created`], once for
     /// each stream that it is on. The member chooses its number: `watch_id` is not used.
     pub fn watch(&mut self, request: WatchCreateRequest) -> WatchNumber {
-        let subscription = self.log.borrow_mut().subscribe();
+        let subscription = self.client.log().borrow_mut().subscribe();
         self.watch_on(subscription, request)
     }
 
@@ -136,7 +122,7 @@ impl WatchClient {
         let Some(watch) = self.watches.get_mut(&number) else { return };
         watch.canceled = true;
         if let Some(record) = watch.record {
-            self.log.borrow_mut().watches[record].end = End::Asked;
+            self.client.log().borrow_mut().watches[record].end = End::Asked;
         }
         let id = self.on_stream.iter().find(|(_, other)| **other == number).map(|(id, _)| *id);
         match id {
@@ -164,18 +150,24 @@ impl WatchClient {
             }
             let Some(stream) = &mut self.stream else {
                 let open_at = if self.to_create.is_empty() { Nanos::MAX } else { self.open_at };
-                if open_at > self.handle.now() {
-                    self.handle.sleep_until(open_at.min(deadline)).await;
+                if open_at > self.handle().now() {
+                    self.handle().sleep_until(open_at.min(deadline)).await;
                 }
-                if open_at > self.handle.now() {
+                if open_at > self.handle().now() {
+                    return None;
+                }
+                if self.client.credentials().is_none() && !self.client.log_in(deadline).await {
                     return None;
                 }
                 self.create_next();
                 continue;
             };
-            match stream.next(&self.handle, deadline).await? {
+            match stream.next(self.client.handle(), deadline).await? {
                 Told::Response(response) => self.on_response(response),
-                Told::Broken(_) => self.on_broken(),
+                Told::Broken(_) => {
+                    self.client.turn_to_the_next();
+                    self.on_broken();
+                }
             }
         }
     }
@@ -191,11 +183,11 @@ impl WatchClient {
         }
         let mut ask_at = 0;
         while self.watches.values().any(|watch| !watch.canceled && watch.request.start_revision <= due) {
-            if ask_at <= self.handle.now() && self.stream.is_some() {
+            if ask_at <= self.handle().now() && self.stream.is_some() {
                 self.ask_progress();
-                ask_at = self.handle.now() + ASK_EVERY;
+                ask_at = self.handle().now() + ASK_EVERY;
             }
-            if let Some((_, response)) = self.next(self.handle.now() + ASK_EVERY).await {
+            if let Some((_, response)) = self.next(self.handle().now() + ASK_EVERY).await {
                 hear(&response);
             }
         }
@@ -213,17 +205,24 @@ impl WatchClient {
     fn create_next(&mut self) {
         let Some(&number) = self.to_create.front() else { return };
         if self.stream.is_none() {
-            if self.open_at > self.handle.now() {
+            if self.open_at > self.handle().now() {
                 return;
             }
-            self.stream = Some(self.handle.open_stream(self.endpoints[self.current], self.window));
+            let Some(who) = self.client.credentials() else { return };
+            self.stream = Some(self.handle().open_stream(self.client.member(), who, self.window));
         }
         let watch = self.watches.get_mut(&number).expect("invariant: what is to be created is a watch");
         let request = watch.request.clone();
-        let mut log = self.log.borrow_mut();
+        let mut log = self.client.log().borrow_mut();
         watch.record = Some(log.watches.len());
         let (detail, end) = (Detail::Full, End::Alive { due: 0 });
-        log.watches.push(WatchRecord { client: self.client, request: request.clone(), detail, responses: vec![], end });
+        log.watches.push(WatchRecord {
+            client: self.client.number(),
+            request: request.clone(),
+            detail,
+            responses: vec![],
+            end,
+        });
         log.subscriptions.push(watch.subscription);
         drop(log);
         self.say(RequestUnion::CreateRequest(request));
@@ -234,7 +233,7 @@ impl WatchClient {
         self.stream = None;
         self.on_stream.clear();
         self.watches.retain(|_, watch| !watch.canceled);
-        let mut log = self.log.borrow_mut();
+        let mut log = self.client.log().borrow_mut();
         for watch in self.watches.values_mut() {
             watch.parts.clear();
             if let Some(record) = watch.record.take() {
@@ -243,8 +242,7 @@ impl WatchClient {
         }
         drop(log);
         self.to_create = self.watches.keys().copied().collect();
-        self.current = (self.current + 1) % self.endpoints.len();
-        self.open_at = self.handle.now() + BACKOFF;
+        self.open_at = self.handle().now() + BACKOFF;
     }
 
     fn on_response(&mut self, response: WatchResponse) {
@@ -270,6 +268,10 @@ impl WatchClient {
     }
 
     fn on_created(&mut self, response: WatchResponse, revision: i64) {
+        if response.canceled && self.client.must_log_in_again(&response.cancel_reason) {
+            self.on_broken();
+            return;
+        }
         let Some(number) = self.to_create.pop_front() else { return };
         if response.canceled {
             let (compact_revision, reason) = (response.compact_revision, response.cancel_reason);
@@ -309,9 +311,9 @@ impl WatchClient {
             // etcd #15248: the client resumed at R, and heard of it twice.
             Content::Progress => *start = (*start).max(revision + 1),
         }
-        let response = Response { at: self.handle.now(), revision, content };
+        let response = Response { at: self.client.handle().now(), revision, content };
         if let Some(record) = watch.record {
-            self.log.borrow_mut().watches[record].responses.push(response.clone());
+            self.client.log().borrow_mut().watches[record].responses.push(response.clone());
         }
         if !watch.canceled {
             self.heard.push_back((number, response));
@@ -321,7 +323,7 @@ impl WatchClient {
 
 impl Drop for WatchClient {
     fn drop(&mut self) {
-        let mut log = self.log.borrow_mut();
+        let mut log = self.client.log().borrow_mut();
         for record in self.watches.values().filter_map(|watch| watch.record) {
             // At the very end of a run the log is closed before its programs are dropped.
             if let Some(record) = log.watches.get_mut(record) {
