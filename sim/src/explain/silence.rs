@@ -80,7 +80,7 @@ impl Explainer<'_> {
         let from = window.from.saturating_sub(self.heartbeat);
         let mut gone = self.records.between(from, window.to).filter_map(|(id, record)| match record.what {
             What::Crashed(node) if node == talker => Some((id, record.at, "crash", "crashed")),
-            What::Stopped(node) if node == talker => Some((id, record.at, "stopped", "stopped: its disk failed")),
+            What::Stopped(node) if node == talker => Some((id, record.at, "stopped", "stopped by itself")),
             _ => None,
         });
         let (record, at, kind, what) = gone.next_back()?;

@@ -70,7 +70,7 @@ pub(super) enum Process {
     Down,
     /// It runs.
     Running(Box<Member>),
-    /// The member stopped by itself; its disk failed it.
+    /// The member stopped by itself: its disk failed it, or it was removed.
     Stopped,
     /// The member refused to start.
     Refused,

@@ -23,24 +23,41 @@ impl Watchers {
         Ok(())
     }
 
-    /// Tells them of one revision.
+    /// Tells them of one revision, stream by stream: ten thousand watchers of one key are on few streams, and stand
+    /// beside each other.
     fn notify_of(&mut self, store: &Store, events: &[Event]) -> Result<(), BackendError> {
         let Some(at) = events.first().map(revision) else { return Ok(()) };
         let mut batch = Batch::new(store, events);
-        for concerned in self.synced.concerned(events).chunk_by(|a, b| a.0 == b.0) {
-            let id = concerned[0].0;
-            let watcher = self.watcher(id);
-            let told = batch.told(watcher, concerned)?;
-            if told.is_empty() || self.send(id.stream, response(id.watch, at, told)) {
-                continue;
+        for concerned in self.synced.concerned(events).chunk_by(|a, b| a.0.stream == b.0.stream) {
+            let stream = concerned[0].0.stream;
+            let line = self.streams.get_mut(&stream).expect("invariant: a watcher's stream is there");
+            let mut walk = self.watchers.range_mut(concerned[0].0..);
+            for concerned in concerned.chunk_by(|a, b| a.0 == b.0) {
+                let id = concerned[0].0;
+                let watcher = match walk.by_ref().take(NEAR).find(|(other, _)| **other == id) {
+                    Some((_, watcher)) => watcher,
+                    None => {
+                        walk = self.watchers.range_mut(id..);
+                        walk.next().expect("invariant: whom a key finds is a watcher").1
+                    }
+                };
+                let told = batch.told(watcher, concerned)?;
+                if told.is_empty() {
+                    continue;
+                }
+                self.ready.insert(stream);
+                if !line.push(response(id.watch, at, told), self.config.buffer) {
+                    self.synced.remove(&watcher.interest, id);
+                    (watcher.state, watcher.min_rev) = (State::Victim, at + 1);
+                }
             }
-            let watcher = self.watchers.get_mut(&id).expect("invariant: whom a key finds is a watcher");
-            self.synced.remove(&watcher.interest, id);
-            (watcher.state, watcher.min_rev) = (State::Victim, at + 1);
         }
         Ok(())
     }
 }
+
+/// How far to walk to the next watcher before it is looked for.
+const NEAR: usize = 8;
 
 /// Events of one or more revisions, and what the keys were before, which is read once, if anybody asks.
 pub(super) struct Batch<'a> {
