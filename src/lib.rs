@@ -37,7 +37,7 @@
 //! - only `apply` changes the store, and only with a committed entry.
 //! - `member` alone knows all of them, and nobody imports `member`.
 //!
-//! # What is absent, everywhere
+//! # What is absent, everywhere but in `serve`
 //! Threads, async functions, clocks, sockets, files, environment variables, entropy, and hash maps that are walked. The
 //! seams where they would be are [`disk`], [`time`] and [`member::Effects`].
 //!
@@ -52,8 +52,10 @@
 //!
 //! The book (`chapters/00-map.md`) follows one write through the files.
 //!
+//! # At the edge
+//! `serve` (a feature) runs the member behind real sockets, files and clocks. Nothing here imports it.
+//!
 //! # Left out so far
-//! The edge with real sockets.
 //! Each layer's essay ends with what that layer leaves out.
 #![forbid(unsafe_code)]
 
@@ -73,6 +75,8 @@ pub mod member;
 pub mod mvcc;
 pub mod pb;
 pub mod raft;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod snap;
 pub mod time;
 pub mod wal;

@@ -430,7 +430,7 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
 }
 
 /// The etcd version that it speaks as.
-const VERSION: &str = "3.4.23";
+pub const VERSION: &str = "3.4.40";
 
 /// An alarm as etcd's answer to Status has it.
 fn words(alarm: AlarmMember) -> String {

@@ -18,8 +18,8 @@
 //! Byte fields are [`bytes::Bytes`]: decoding from a `Bytes` shares its memory, so a value travels from the wire
 //! through the log into the store without a copy.
 //!
-//! Left out: `raftpb.Message` (only real sockets need it) and the service definitions. Unknown fields are skipped when decoding, as protobuf
-//! asks; they are not kept.
+//! Left out: `raftpb.Message` (only peers on real sockets need it) and the service definitions (`serve` has their paths).
+//! Unknown fields are skipped when decoding, as protobuf asks; they are not kept.
 
 pub mod authpb;
 pub mod convert;

@@ -9,7 +9,8 @@
 //! (etcd #15247).
 //!
 //! **In the end.** A primary whose entries are committed could have had the lease's end committed. So a lease that is
-//! over, and was seen to be over, must be gone when an entry of the same term is applied [`SLACK`] later.
+//! over, and was seen to be over, must be gone when an entry of the same term is applied [`SLACK`] later. But not if a
+//! later leader was elected: it may have committed what the primary had left behind.
 //!
 //! **Gone is gone.** A leader that counts has applied all entries of earlier terms; it renews no lease that one of them
 //! ended (etcd #6570). In its own term it may renew one whose end it has yet to apply.
@@ -37,6 +38,8 @@ pub struct LeaseChecker {
     /// Leases that ended, with the term of the entry that ended them.
     gone: BTreeMap<i64, u64>,
     primary: Option<Primary>,
+    /// The newest term that has had a leader.
+    elected: u64,
     tally: LeaseTally,
 }
 
@@ -100,6 +103,11 @@ impl LeaseChecker {
     /// The member whose clock counts.
     pub fn primary(&self) -> Option<usize> {
         self.primary.map(|primary| primary.member)
+    }
+
+    /// There is a leader of this term.
+    pub fn on_elected(&mut self, term: u64) {
+        self.elected = self.elected.max(term);
     }
 
     /// A member counts leases down from now on, by its clock.
@@ -184,7 +192,7 @@ impl LeaseChecker {
 
     /// Leases that are over, and seen to be so by someone who can end them.
     fn judge_those_left(&mut self, term: u64, now: Nanos) -> Result<(), Failure> {
-        if self.primary.is_none_or(|primary| primary.term != term) {
+        if self.elected > term || self.primary.is_none_or(|primary| primary.term != term) {
             return Ok(());
         }
         for (id, lease) in &mut self.leases {
@@ -275,6 +283,14 @@ mod tests {
         assert_eq!(checker.on_entry(&grant(2, 8, 100), 12 * SECOND), Ok(()));
         assert_eq!(checker.on_entry(&grant(2, 9, 100), 22 * SECOND), Ok(()), "first seen at 12 s");
         says(checker.on_entry(&grant(2, 10, 100), 23 * SECOND), "is still there");
+    }
+
+    #[test]
+    fn what_a_later_leader_commits_of_an_old_term_shows_nothing() {
+        let mut checker = checker();
+        assert_eq!(checker.on_entry(&grant(2, 8, 100), 12 * SECOND), Ok(()), "it is over");
+        checker.on_elected(3);
+        assert_eq!(checker.on_entry(&grant(2, 9, 100), 23 * SECOND), Ok(()));
     }
 
     #[test]

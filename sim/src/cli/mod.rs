@@ -6,6 +6,7 @@
 //! replay   a failed run again, from its capsule        check   histories that were recorded elsewhere
 //! inspect  what is in etcd's files
 //! crash    power cuts at every disk operation
+//! serve    the member for real
 //! ```
 //!
 //! Three habits hold for all of them. What was asked for goes to stdout, and everything about the asking (progress,
@@ -26,6 +27,7 @@ mod list;
 mod real_disk;
 mod replay;
 mod run;
+mod serve;
 mod sweep;
 mod terminal;
 
@@ -79,6 +81,7 @@ enum Command {
     /// Judge histories that were recorded elsewhere: Jepsen logs, EDN
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
+    Serve(serve::ServeArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -88,6 +91,7 @@ Examples:
   seedbed sweep scenarios/chaos --seeds 0..1000                   many runs, as a table
   seedbed replay out/nemesis-3-9f3c41d2.seedbed                   a failed run again
   seedbed inspect default.etcd                                    what is in etcd's files
+  seedbed serve                                                   the member for real, behind etcd's API
 
 Exit codes:
    0  every check and expectation holds      13  an expectation was not met
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Crash(args) => crash::run(&args),
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Serve(args) => serve::run(&args),
     }));
     ExitCode::from(code.unwrap_or_else(|_| {
         terminal::say("error: Seedbed itself failed; the message above says where. Please report it with the command");

@@ -277,6 +277,7 @@ impl World {
                 let votes = votes.iter().fold(0, |set, &id| set | 1_u16 << self.index_of(id));
                 let record = self.note(What::BecameLeader { node: index, term: term as u32, votes });
                 self.observer.elected(self.now, index, term, record);
+                self.lease_checker.on_elected(term);
                 self.happened(Happening::of(Event::LeaderElected, index));
                 self.maybe_probe();
             }

@@ -1,0 +1,221 @@
+//! `seedbed serve`: the member for real, with etcd's flags.
+
+use super::{BadInput, finish, terminal};
+use seedbed::member::AutoCompaction;
+use seedbed::serve::{self, Options};
+use seedbed::time::{MILLISECOND, Nanos, SECOND};
+use std::path::PathBuf;
+
+/// Run the member for real, behind etcd's API
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Every flag may be given as a variable instead, as etcd has them: ETCD_DATA_DIR for --data-dir.
+
+Examples:
+  seedbed serve                                            a member on localhost, in default.etcd
+  seedbed serve --data-dir /tmp/s --listen-client-urls http://127.0.0.1:12379
+  etcdctl put greeting hello                               from another terminal
+  curl localhost:2379/health")]
+pub(super) struct ServeArgs {
+    /// The member's name
+    #[arg(long, value_name = "NAME", env = "ETCD_NAME", hide_env = true, default_value = "default")]
+    name: String,
+
+    /// Where its data lies [default: <NAME>.etcd]
+    #[arg(long, value_name = "DIR", env = "ETCD_DATA_DIR", hide_env = true)]
+    data_dir: Option<PathBuf>,
+
+    /// Where clients are served; several with commas between them
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ETCD_LISTEN_CLIENT_URLS",
+        hide_env = true,
+        value_delimiter = ',',
+        default_value = "http://localhost:2379"
+    )]
+    listen_client_urls: Vec<String>,
+
+    /// Where clients reach it, as it tells them
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ETCD_ADVERTISE_CLIENT_URLS",
+        hide_env = true,
+        value_delimiter = ',',
+        default_value = "http://localhost:2379"
+    )]
+    advertise_client_urls: Vec<String>,
+
+    /// Where its peers would reach it: its id comes of these
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ETCD_INITIAL_ADVERTISE_PEER_URLS",
+        hide_env = true,
+        value_delimiter = ',',
+        default_value = "http://localhost:2380"
+    )]
+    initial_advertise_peer_urls: Vec<String>,
+
+    /// Keeps clusters of the same addresses apart
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ETCD_INITIAL_CLUSTER_TOKEN",
+        hide_env = true,
+        default_value = "etcd-cluster"
+    )]
+    initial_cluster_token: String,
+
+    /// Entries between two snapshots
+    #[arg(long, value_name = "N", env = "ETCD_SNAPSHOT_COUNT", hide_env = true, default_value_t = 100_000)]
+    snapshot_count: u64,
+
+    /// Milliseconds between two heartbeats
+    #[arg(long, value_name = "MS", env = "ETCD_HEARTBEAT_INTERVAL", hide_env = true, default_value_t = 100,
+          value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    heartbeat_interval: u64,
+
+    /// Milliseconds without a leader before an election
+    #[arg(long, value_name = "MS", env = "ETCD_ELECTION_TIMEOUT", hide_env = true, default_value_t = 1_000,
+          value_parser = clap::value_parser!(u64).range(1..=50_000))]
+    election_timeout: u64,
+
+    /// How large the database may become, in bytes; 0: 2 GiB
+    #[arg(long, value_name = "BYTES", env = "ETCD_QUOTA_BACKEND_BYTES", hide_env = true, default_value_t = 0)]
+    quota_backend_bytes: u64,
+
+    /// What is compacted without being asked: revision, or periodic
+    #[arg(long, value_name = "MODE", env = "ETCD_AUTO_COMPACTION_MODE", hide_env = true, default_value = "periodic",
+          value_parser = ["periodic", "revision"])]
+    auto_compaction_mode: String,
+
+    /// What is kept of it: 1h, 30m, hours without a unit, or revisions; 0: everything
+    #[arg(long, value_name = "SPAN", env = "ETCD_AUTO_COMPACTION_RETENTION", hide_env = true, default_value = "0")]
+    auto_compaction_retention: String,
+
+    /// Longest request, in bytes
+    #[arg(long, value_name = "BYTES", env = "ETCD_MAX_REQUEST_BYTES", hide_env = true, default_value_t = 1_572_864)]
+    max_request_bytes: usize,
+
+    /// Most operations of a transaction
+    #[arg(long, value_name = "N", env = "ETCD_MAX_TXN_OPS", hide_env = true, default_value_t = 128)]
+    max_txn_ops: usize,
+}
+
+/// Runs the command; returns the exit code.
+pub(super) fn run(args: &ServeArgs) -> u8 {
+    finish(serve(args))
+}
+
+fn serve(args: &ServeArgs) -> Result<u8, BadInput> {
+    let options = options(args)?;
+    let told = format!(
+        "{} serves clients at {} from {}; Ctrl-C stops it",
+        options.name,
+        args.listen_client_urls.join(", "),
+        options.data_dir.display()
+    );
+    serve::run(options, || terminal::say(&told))?;
+    Ok(0)
+}
+
+fn options(args: &ServeArgs) -> Result<Options, BadInput> {
+    if args.heartbeat_interval * 5 > args.election_timeout {
+        return Err(BadInput(format!(
+            "--election-timeout {}: at least five heartbeats of {} ms are expected, so {} ms or more",
+            args.election_timeout,
+            args.heartbeat_interval,
+            args.heartbeat_interval * 5
+        )));
+    }
+    let listen_client = args.listen_client_urls.iter().map(|url| address("--listen-client-urls", url));
+    Ok(Options {
+        name: args.name.clone(),
+        data_dir: args.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", args.name).into()),
+        listen_client: listen_client.collect::<Result<_, _>>()?,
+        advertise_client_urls: args.advertise_client_urls.clone(),
+        initial_advertise_peer_urls: args.initial_advertise_peer_urls.clone(),
+        initial_cluster_token: args.initial_cluster_token.clone(),
+        snapshot_count: args.snapshot_count,
+        heartbeat_interval: args.heartbeat_interval * MILLISECOND,
+        election_timeout: args.election_timeout * MILLISECOND,
+        quota_backend_bytes: if args.quota_backend_bytes == 0 { 2 << 30 } else { args.quota_backend_bytes },
+        auto_compaction: auto_compaction(&args.auto_compaction_mode, &args.auto_compaction_retention)?,
+        max_request_bytes: args.max_request_bytes,
+        max_txn_ops: args.max_txn_ops,
+    })
+}
+
+/// `http://host:port` → `host:port`.
+fn address(flag: &str, url: &str) -> Result<String, BadInput> {
+    let expected = |what: &str| BadInput(format!("{flag} {url}: {what}, for example http://localhost:2379"));
+    let Some(rest) = url.strip_prefix("http://") else {
+        return Err(expected("an address that begins with http:// is expected (there is no TLS yet)"));
+    };
+    let address = rest.trim_end_matches('/');
+    let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) if !address.contains('/') => Ok(address.to_owned()),
+        _ => Err(expected("a host and a port are expected")),
+    }
+}
+
+fn auto_compaction(mode: &str, retention: &str) -> Result<Option<AutoCompaction>, BadInput> {
+    if retention == "0" {
+        return Ok(None);
+    }
+    if mode == "revision" {
+        let revisions = retention.parse::<u32>().map_err(|_| {
+            BadInput(format!(
+                "--auto-compaction-retention {retention}: a number of revisions is expected, for example 1000"
+            ))
+        })?;
+        return Ok(Some(AutoCompaction::Revisions(revisions)));
+    }
+    let span = span(retention).ok_or_else(|| {
+        BadInput(format!(
+            "--auto-compaction-retention {retention}: a span is expected, for example 1h, 30m, or 8 for 8 hours"
+        ))
+    })?;
+    Ok(Some(AutoCompaction::Periodic(span)))
+}
+
+fn span(text: &str) -> Option<Nanos> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" | "h" => 3600 * SECOND,
+        "m" => 60 * SECOND,
+        "s" => SECOND,
+        "ms" => MILLISECOND,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_needs_a_scheme_and_a_port() {
+        assert_eq!(address("--f", "http://127.0.0.1:2379/").ok().as_deref(), Some("127.0.0.1:2379"));
+        for (url, expected) in [
+            ("127.0.0.1:2379", "begins with http://"),
+            ("https://localhost:2379", "no TLS yet"),
+            ("http://localhost", "a host and a port"),
+            ("http://localhost:99999", "a host and a port"),
+        ] {
+            let BadInput(error) = address("--f", url).expect_err(url);
+            assert!(error.starts_with("--f ") && error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn retention_is_etcds() {
+        assert_eq!(span("8"), Some(8 * 3600 * SECOND));
+        assert_eq!(span("30m"), Some(1800 * SECOND));
+        assert_eq!((span("1w"), span("")), (None, None));
+    }
+}
