@@ -311,7 +311,7 @@ impl Client {
 
     /// Whether a request was refused because the member does not know (any more) who asks.
     fn should_log_in(&self, error: &CallError) -> bool {
-        let unknown = WHO_ARE_YOU.iter().any(|unknown| *error == CallError::Member(unknown.clone().into()));
+        let unknown = WHO_ARE_YOU.iter().any(|unknown| *error == CallError::Member((*unknown).into()));
         self.login.is_some() && unknown
     }
 
