@@ -21,7 +21,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "NAME", env = "ETCD_NAME", hide_env = true, default_value = "default")]
     name: String,
 
-    /// Where its data lies [default: <NAME>.etcd]
+    /// Where its data lies (NAME.etcd, if not given)
     #[arg(long, value_name = "DIR", env = "ETCD_DATA_DIR", hide_env = true)]
     data_dir: Option<PathBuf>,
 

@@ -365,8 +365,12 @@ impl World {
 
     /// A member refused a removed one's message: its transport tells that one so (etcd: 410 Gone), unless the answer is
     /// lost.
-    fn tell_removed(&mut self, from: NodeIndex, leaves: Nanos, to: NodeId) {
-        let Some(&to) = self.by_id.get(&to) else { return };
+    fn tell_removed(&mut self, from: NodeIndex, leaves: Nanos, removed: NodeId) {
+        let Some(&to) = self.by_id.get(&removed) else { return };
+        // The answer goes to the process that sent the message. Its machine may have joined again as somebody else.
+        if self.nodes[usize::from(to)].id != removed {
+            return;
+        }
         if let Verdict::Arrives { at, epoch, .. } =
             self.network.send_bytes(leaves, (from, to), Kind::Peer, FRAME as Nanos)
         {
