@@ -8,9 +8,12 @@
 //! Two lanes keep the seam's order where it matters: all that concerns one file is on one lane. A file that is to be
 //! created again under a name that a lane has yet to rename or remove waits for the lane, which is rare.
 //!
+//! A new segment of the log takes over a [`Spare`] file that has its length already.
+//!
 //! A renamed file is read and written under its new name at once: it is the same open file.
 
 use super::named;
+use super::spare::Spare;
 use crate::disk::{Action, DiskDone, DiskError, DiskOp, DiskRead, FileName, OpId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -28,6 +31,7 @@ pub(super) struct RealDisk {
     lanes: [Lane; 2],
     /// Renames and removals that are under way, with the names that they take away.
     leaving: BTreeMap<OpId, FileName>,
+    spare: Spare,
     /// Holds the lock on the data directory.
     _lock: File,
 }
@@ -47,8 +51,13 @@ enum Waits {
 }
 
 impl RealDisk {
-    /// The files below a folder, which is made if it is not there, and locked. `done` hears of what the lanes did.
-    pub(super) fn open(root: &Path, done: impl Fn(DiskDone) + Clone + Send + 'static) -> Result<RealDisk, String> {
+    /// The files below a folder, which is made if it is not there, and locked. Segments of the log begin with so many
+    /// bytes. `done` hears of what the lanes did.
+    pub(super) fn open(
+        root: &Path,
+        segment_bytes: u64,
+        done: impl Fn(DiskDone) + Clone + Send + 'static,
+    ) -> Result<RealDisk, String> {
         for folder in ["member/wal", "member/snap"] {
             let path = root.join(folder);
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
@@ -65,7 +74,9 @@ impl RealDisk {
         })?;
         let lane = |name: &str| Lane::start(name, root.to_owned(), done.clone());
         let lanes = [lane("seedbed-log"), lane("seedbed-data")];
-        Ok(RealDisk { root: root.to_owned(), open: RefCell::default(), lanes, leaving: BTreeMap::new(), _lock: lock })
+        let spare = Spare::start(&root.join("member/wal"), segment_bytes);
+        let (open, leaving) = (RefCell::default(), BTreeMap::new());
+        Ok(RealDisk { root: root.to_owned(), open, lanes, leaving, spare, _lock: lock })
     }
 
     /// Starts an operation. What it reports at once comes back; the rest is heard from the lanes.
@@ -104,7 +115,12 @@ impl RealDisk {
                 Ok(Progress::Silent)
             }
             Action::Truncate { len } => {
-                resize(&*self.file(&op.file)?, *len)?;
+                let file = self.file(&op.file)?;
+                let segment = op.file.ends_with(".wal") && file.metadata()?.len() == 0;
+                match segment.then(|| self.spare.become_file(&self.root.join(&*op.file), *len)).flatten() {
+                    Some(spare) => drop(self.open.borrow_mut().insert(op.file.clone(), Arc::new(spare?))),
+                    None => resize(&file, *len)?,
+                }
                 Ok(Progress::Done)
             }
             Action::Sync => Ok(Progress::Waits(Some(self.file(&op.file)?))),
@@ -302,7 +318,7 @@ mod tests {
     fn a_file_is_read_under_its_new_name_at_once_and_made_again_under_the_old_one() {
         let root = folder("names");
         let (told, heard) = mpsc::channel();
-        let mut disk = RealDisk::open(&root, move |done| drop(told.send(done))).expect("a folder of its own");
+        let mut disk = RealDisk::open(&root, 4096, move |done| drop(told.send(done))).expect("a folder of its own");
         let (old, new) = ("member/snap/db.tmp", "member/snap/db");
         assert!(disk.start(op(1, old, Action::Create)).is_some_and(|done| done.result.is_ok()));
         let data = Bytes::from_static(b"one");
@@ -314,25 +330,25 @@ mod tests {
         assert_eq!((disk.read_all(old), disk.read_all(new)), (Ok(Vec::new()), Ok(b"\0\0one".to_vec())));
         let ids: Vec<u64> = heard.iter().take(2).map(|done| done.id.0).collect();
         assert_eq!(ids, [3, 4], "the lane tells of each, in order");
-        assert_eq!(disk.list("member"), [new.into(), FileName::from(old)]);
+        assert_eq!(disk.list("member/snap"), [new.into(), FileName::from(old)]);
         fs::remove_dir_all(root).expect("it was made above");
     }
 
     #[test]
     fn two_do_not_serve_from_one_directory() {
         let root = folder("lock");
-        let first = RealDisk::open(&root, drop).expect("nobody else has it");
-        let error = RealDisk::open(&root, drop).err().expect("the first has it");
+        let first = RealDisk::open(&root, 4096, drop).expect("nobody else has it");
+        let error = RealDisk::open(&root, 4096, drop).err().expect("the first has it");
         assert!(error.contains("another process serves from this directory"), "{error}");
         drop(first);
-        assert!(RealDisk::open(&root, drop).is_ok());
+        assert!(RealDisk::open(&root, 4096, drop).is_ok());
         fs::remove_dir_all(root).expect("it was made above");
     }
 
     #[test]
     fn what_is_not_there_is_named() {
         let root = folder("none");
-        let mut disk = RealDisk::open(&root, drop).expect("a folder of its own");
+        let mut disk = RealDisk::open(&root, 4096, drop).expect("a folder of its own");
         let none = "member/wal/none.wal";
         let error = DiskError::NotFound { file: none.into() };
         assert_eq!(disk.len(none), Err(error.clone()));

@@ -162,10 +162,10 @@ impl Driver {
     ) -> Result<Driver, ServeError> {
         let done = commands.clone();
         let done = move |report: DiskDone| drop(done.send(Command::Input(Input::Disk(report))));
-        let disk = RealDisk::open(&options.data_dir, done).map_err(ServeError::Data)?;
-        let disk = Shared::new(disk);
         let (mut effects, now) = (Effects::default(), now(start));
         let config = options.config(now.wall ^ u64::from(std::process::id()));
+        let disk = RealDisk::open(&options.data_dir, config.wal_segment_bytes, done).map_err(ServeError::Data)?;
+        let disk = Shared::new(disk);
         let member = Member::open(config, now, &disk.reader(), &mut effects)
             .map_err(|error| ServeError::Data(format!("{}: {error}", options.data_dir.display())))?;
         let mut driver = Driver {

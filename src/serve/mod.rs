@@ -13,13 +13,15 @@
 //! runtime's threads. So no lock is ever held, and the order of inputs is all that differs from run to run.
 //!
 //! # Reading order
-//! [`options`] is what a user may say; [`driver`] turns the crank, [`disk`] keeps the disk seam's promises with files;
-//! [`http`] takes connections, [`authority`] makes their first lines what the standard wants, [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many,
-//! [`status`] etcd's errors as gRPC has them.
+//! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
+//! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
+//! [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many, [`status`] etcd's errors as gRPC has
+//! them.
 //!
 //! # Left out so far
 //! Peers (a cluster has one member), TLS, metrics, the JSON gateway, the services `v3lock` and `v3election`, snapshots
-//! as a stream, the headers of the answers within a transaction's. A lock file keeps two of ours out of one directory; a real etcd does not know it.
+//! as a stream, the headers of the answers within a transaction's. A lock file keeps two of ours out of one directory; a
+//! real etcd does not know it.
 
 mod authority;
 mod disk;
@@ -27,6 +29,7 @@ mod driver;
 mod http;
 mod options;
 mod rpc;
+mod spare;
 mod status;
 mod streams;
 
