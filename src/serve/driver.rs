@@ -102,12 +102,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits for its end.
+    /// Waits for its end. Whoever stops waiting may begin again.
     pub async fn ended(&mut self) -> Result<(), ServeError> {
-        match self.ended.take() {
-            Some(ended) => ended.await.unwrap_or(Err(ServeError::Panicked)),
-            None => Ok(()),
-        }
+        let Some(ended) = &mut self.ended else { return Ok(()) };
+        let result = ended.await.unwrap_or(Err(ServeError::Panicked));
+        self.ended = None;
+        result
     }
 }
 
