@@ -15,7 +15,7 @@
 
 use super::key_index::KeyIndex;
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::hash_table::Entry as Place;
 use std::ops::{Index, IndexMut};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,10 +23,20 @@ use xxhash_rust::xxh3::xxh3_64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u32);
 
+/// One slot: a line of the cache, so that nothing of a key that is found has to be waited for twice.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Entry {
+    key: Box<[u8]>,
+    generations: KeyIndex,
+}
+
+const _: () = assert!(size_of::<Entry>() == 64);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    slots: Vec<(Box<[u8]>, KeyIndex)>,
+    slots: Vec<Entry>,
     vacant: Vec<Slot>,
     by_hash: HashTable<(u32, Slot)>,
 }
@@ -42,31 +52,31 @@ impl Keys {
     pub(super) fn find_or_add(&mut self, key: &[u8]) -> (Slot, bool) {
         let Keys { slots, vacant, by_hash } = self;
         let hash = hash(key);
-        let is_it = |(kept, slot): &(u32, Slot)| *kept == hash && *slots[slot.0 as usize].0 == *key;
+        let is_it = |(kept, slot): &(u32, Slot)| *kept == hash && *slots[slot.0 as usize].key == *key;
         let room = match by_hash.entry(spread(hash), is_it, |(hash, _)| spread(*hash)) {
-            Entry::Occupied(entry) => return (entry.get().1, false),
-            Entry::Vacant(room) => room,
+            Place::Occupied(entry) => return (entry.get().1, false),
+            Place::Vacant(room) => room,
         };
         let slot = vacant.pop().unwrap_or_else(|| {
             let next = u32::try_from(slots.len()).expect("invariant: memory ends before four billion keys");
             slots.push(Default::default());
             Slot(next)
         });
-        slots[slot.0 as usize].0 = key.into();
+        slots[slot.0 as usize].key = key.into();
         room.insert((hash, slot));
         (slot, true)
     }
 
     /// Forgets a key; its slot is free for another.
     pub(super) fn remove(&mut self, slot: Slot) {
-        let (key, _) = std::mem::take(&mut self.slots[slot.0 as usize]);
+        let Entry { key, .. } = std::mem::take(&mut self.slots[slot.0 as usize]);
         let entry = self.by_hash.find_entry(spread(hash(&key)), |(_, found)| *found == slot);
         entry.expect("invariant: a key that has a slot is in the table").remove();
         self.vacant.push(slot);
     }
 
     pub(super) fn key(&self, slot: Slot) -> &[u8] {
-        &self.slots[slot.0 as usize].0
+        &self.slots[slot.0 as usize].key
     }
 }
 
@@ -74,13 +84,13 @@ impl Index<Slot> for Keys {
     type Output = KeyIndex;
 
     fn index(&self, slot: Slot) -> &KeyIndex {
-        &self.slots[slot.0 as usize].1
+        &self.slots[slot.0 as usize].generations
     }
 }
 
 impl IndexMut<Slot> for Keys {
     fn index_mut(&mut self, slot: Slot) -> &mut KeyIndex {
-        &mut self.slots[slot.0 as usize].1
+        &mut self.slots[slot.0 as usize].generations
     }
 }
 

@@ -59,7 +59,7 @@ impl World {
             let latency = self.stream_network.within(self.scenario.network.client_latency);
             line.last_in = line.last_in.max(self.now + latency);
             let at = line.last_in;
-            self.push(at, Event::Said { node, stream, said });
+            self.push(at, Event::Said { node, stream, said: Box::new(said) });
         }
     }
 
@@ -97,7 +97,7 @@ impl World {
             let latency = self.stream_network.within(self.scenario.network.client_latency);
             line.last_out = line.last_out.max(leaves + latency);
             let at = line.last_out;
-            self.push(at, Event::Told { stream, told: Told::Response(response) });
+            self.push(at, Event::Told { stream, told: Box::new(Told::Response(response)) });
         }
     }
 
@@ -123,7 +123,7 @@ impl World {
         let Some(line) = self.lines.get_mut(&stream) else { return };
         line.state = State::Broken;
         let at = line.last_out.max(self.now + latency);
-        self.push(at, Event::Told { stream, told: Told::Broken(error) });
+        self.push(at, Event::Told { stream, told: Box::new(Told::Broken(error)) });
     }
 
     /// Nothing passes from now on, and both ends find out by themselves.
@@ -132,7 +132,7 @@ impl World {
         let (node, state) = (line.node, line.state);
         line.state = State::Broken;
         let at = self.now + KEEPALIVE;
-        self.push(at, Event::Told { stream, told: Told::Broken(CallError::TimedOut) });
+        self.push(at, Event::Told { stream, told: Box::new(Told::Broken(CallError::TimedOut)) });
         if let State::Open { life } = state {
             self.push(at, Event::LineLost { node, life, stream });
         }

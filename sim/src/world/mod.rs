@@ -95,23 +95,23 @@ use std::rc::Rc;
 use stream::Told;
 use tasks::{CallResult, Tasks};
 
-/// Something that will happen.
+/// Something that will happen. What is long is boxed: an event is moved several times before it happens.
 #[derive(Debug, Hash)]
 enum Event {
     /// A message arrives, if the link's life `epoch` still lasts.
-    Message { from: NodeIndex, to: NodeIndex, message: Message, epoch: u32, sent: Nanos },
+    Message { from: NodeIndex, to: NodeIndex, message: Box<Message>, epoch: u32, sent: Nanos },
     /// A member may want to be woken.
     Deadline(NodeIndex),
     /// A member can go on with what waits for it.
     Turn(NodeIndex),
     /// A disk operation is done.
-    Disk { node: NodeIndex, life: u32, op: DiskOp, done: DiskDone },
+    Disk { node: NodeIndex, life: u32, op: Box<DiskOp>, done: DiskDone },
     /// The power goes off under a member, before one of its disk operations.
     PowerCut { node: NodeIndex, life: u32, fault: u16 },
     /// A client's request arrives.
-    Request { node: NodeIndex, call: u64, operation: u32, request: Request },
+    Request { node: NodeIndex, call: u64, operation: u32, request: Box<Request> },
     /// A reply arrives at a client.
-    Reply { call: u64, result: CallResult },
+    Reply { call: u64, result: Box<CallResult> },
     /// A client's timer rings.
     Alarm(u64),
     /// The transport says what became of a snapshot.
@@ -129,17 +129,17 @@ enum Event {
     /// The run is over at the latest.
     End,
     /// A question between members arrives, or an answer, if the link's life `epoch` still lasts.
-    Peer { from: NodeIndex, to: NodeIndex, message: PeerMessage, epoch: u32, sent: Nanos },
+    Peer { from: NodeIndex, to: NodeIndex, message: Box<PeerMessage>, epoch: u32, sent: Nanos },
     /// A client's words on a watch stream arrive.
-    Said { node: NodeIndex, stream: StreamId, said: StreamInput },
+    Said { node: NodeIndex, stream: StreamId, said: Box<StreamInput> },
     /// A member's words on a watch stream arrive, or the stream is found to be broken.
-    Told { stream: StreamId, told: Told },
+    Told { stream: StreamId, told: Box<Told> },
     /// A member finds out that a client's stream is dead.
     LineLost { node: NodeIndex, life: u32, stream: StreamId },
     /// Whoever watches has had time enough to hear everything.
     Heard,
     /// A client's request arrives that says who asks.
-    RequestAs { node: NodeIndex, call: u64, operation: u32, who: Credentials, request: Request },
+    RequestAs { node: NodeIndex, call: u64, operation: u32, who: Credentials, request: Box<Request> },
     /// A member's job is done.
     JobDone { node: NodeIndex, life: u32, id: JobId, output: JobOutput },
     /// A removed member hears from another that it was removed, if the link's life `epoch` still lasts.
@@ -344,16 +344,16 @@ impl World {
         }
         self.current = cause;
         match event {
-            Event::Message { from, to, message, epoch, sent } => self.on_message(from, to, message, epoch, sent),
+            Event::Message { from, to, message, epoch, sent } => self.on_message(from, to, *message, epoch, sent),
             Event::Deadline(node) => self.on_deadline(node),
             Event::Turn(node) => self.on_turn(node),
             Event::Disk { node, op, done, .. } => self.on_disk_done(node, &op, done),
             Event::PowerCut { node, fault, .. } => self.on_power_cut(node, fault),
             Event::Request { node, call, operation, request } => {
-                self.on_request(node, call, operation, Input::Request(RequestId(call), request));
+                self.on_request(node, call, operation, Input::Request(RequestId(call), *request));
             }
             Event::RequestAs { node, call, operation, who, request } => {
-                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, request));
+                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, *request));
             }
             Event::JobDone { node, id, output, .. } => self.on_job_done(node, id, output),
             Event::Reply { call, result } => {
@@ -361,7 +361,7 @@ impl World {
                 if call >= operators::CALLS {
                     self.on_operator_reply(call, &result);
                 } else {
-                    self.tasks.reply(call, result);
+                    self.tasks.reply(call, *result);
                     self.poll_clients();
                 }
             }
@@ -377,9 +377,9 @@ impl World {
             Event::Heal => self.heal(),
             Event::LeaderDue => self.on_leader_due(),
             Event::End => self.on_end(),
-            Event::Peer { from, to, message, epoch, sent } => self.on_peer(from, to, message, epoch, sent),
-            Event::Said { node, stream, said } => self.on_said(node, stream, said),
-            Event::Told { stream, told } => self.on_told(stream, told),
+            Event::Peer { from, to, message, epoch, sent } => self.on_peer(from, to, *message, epoch, sent),
+            Event::Said { node, stream, said } => self.on_said(node, stream, *said),
+            Event::Told { stream, told } => self.on_told(stream, *told),
             Event::LineLost { node, stream, .. } => self.on_line_lost(node, stream),
             Event::Heard => self.phase = Phase::Over,
             Event::Removed { from, to, epoch, .. } => self.on_removed(from, to, epoch),

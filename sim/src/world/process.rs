@@ -242,7 +242,7 @@ impl World {
         self.nodes[usize::from(index)].operations.push_back((op.id, record));
         self.happened(Happening::of(scenario::Event::SyncStarted, index));
         let done = DiskDone { id: op.id, result };
-        let event = super::Scheduled { cause: record, event: Event::Disk { node: index, life, op, done } };
+        let event = super::Scheduled { cause: record, event: Event::Disk { node: index, life, op: Box::new(op), done } };
         self.heap.push(begun.done_at, event);
         true
     }
@@ -307,6 +307,7 @@ impl World {
                 if let Some(rule) = late {
                     self.note_aside(rule, What::Delayed { from: index, to, kind, arrives: at });
                 }
+                let message = Box::new(message);
                 if let Some(again) = twice {
                     let message = message.clone();
                     self.push(again, Event::Message { from: index, to, message, epoch, sent: leaves });
@@ -348,7 +349,7 @@ impl World {
             }
             Verdict::Arrives { at, twice, epoch, .. } => {
                 for at in twice.into_iter().chain([at]) {
-                    self.push(at, Event::Peer { from, to, message: message.clone(), epoch, sent });
+                    self.push(at, Event::Peer { from, to, message: Box::new(message.clone()), epoch, sent });
                 }
             }
         }

@@ -169,6 +169,7 @@ impl World {
         }
         for outgoing in outbox {
             let super::tasks::Outgoing { call, member: node, who, request, operation } = outgoing;
+            let request = Box::new(request);
             let at = self.now + self.client_network.within(self.scenario.network.client_latency);
             let event = match who {
                 Credentials::None => Event::Request { node, call, operation, request },
@@ -189,7 +190,7 @@ impl World {
         let node = &mut self.nodes[usize::from(index)];
         if !node.is_up() {
             let at = self.now + self.client_network.within(self.scenario.network.client_latency);
-            self.push(at, Event::Reply { call, result: Err(CallError::Refused) });
+            self.push(at, Event::Reply { call, result: Box::new(Err(CallError::Refused)) });
             return;
         }
         node.calls.insert(call, operation);
@@ -203,14 +204,14 @@ impl World {
             return;
         }
         let at = leaves + self.client_network.within(self.scenario.network.client_latency);
-        self.push(at, Event::Reply { call, result: result.map_err(CallError::Member) });
+        self.push(at, Event::Reply { call, result: Box::new(result.map_err(CallError::Member)) });
     }
 
     /// The process behind a connection is gone.
     pub(super) fn reset(&mut self, index: NodeIndex, call: u64) {
         if self.nodes[usize::from(index)].hold(|kind| kind == HoldKind::ClientsCut).is_none() {
             let at = self.now + self.client_network.within(self.scenario.network.client_latency);
-            self.push(at, Event::Reply { call, result: Err(CallError::Reset) });
+            self.push(at, Event::Reply { call, result: Box::new(Err(CallError::Reset)) });
         }
     }
 
