@@ -8,68 +8,14 @@
 mod etcd;
 #[path = "support/folder.rs"]
 mod folder;
+#[path = "support/served.rs"]
+mod served;
 
 use etcd::tools;
 use folder::Folder;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
-
-/// How long anything real may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A member of ours. It ends with the value.
-struct Seedbed {
-    url: String,
-    process: Child,
-}
-
-impl Seedbed {
-    fn start(folder: &Folder, address: &str) -> Seedbed {
-        let url = format!("http://{address}");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
-        command.args(["serve", "--data-dir", &folder.path("ours"), "--listen-client-urls", &url]);
-        command.args(["--advertise-client-urls", &url]);
-        let process = command.stderr(Stdio::null()).spawn().expect("the binary runs");
-        let mut member = Seedbed { url, process };
-        let begun = Instant::now();
-        while !ctl(&member.url, &["endpoint", "health"], "").status.success() {
-            let ended = member.process.try_wait().expect("it is ours to wait for");
-            assert!(ended.is_none() && begun.elapsed() < PATIENCE, "it does not serve: {ended:?}");
-            sleep(Duration::from_millis(50));
-        }
-        member
-    }
-
-    /// `kill -9`, and again on the same directory.
-    fn kill_and_start(mut self, folder: &Folder, address: &str) -> Seedbed {
-        self.process.kill().expect("it runs");
-        self.process.wait().expect("it is ours to wait for");
-        Seedbed::start(folder, address)
-    }
-}
-
-impl Drop for Seedbed {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn command(url: &str, args: &[&str]) -> Command {
-    let mut command = Command::new("etcdctl");
-    command.env("ETCDCTL_API", "3").args(["--endpoints", url, "--command-timeout", "10s"]).args(args);
-    command
-}
-
-fn ctl(url: &str, args: &[&str], input: &str) -> Output {
-    let mut command = command(url, args);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("etcdctl runs");
-    child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("etcdctl reads");
-    child.wait_with_output().expect("etcdctl ends")
-}
+use served::{Seedbed, command, ctl};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
 
 /// What was said and how it ended, without what may differ between two clusters.
 fn said(output: &Output, url: &str) -> String {
@@ -80,6 +26,22 @@ fn said(output: &Output, url: &str) -> String {
     let all = format!("{}{}\n{}", text(&output.stdout), errors.join("\n"), output.status);
     without_ids(&all)
 }
+
+/// What stands before numbers that differ between two clusters, or two versions.
+const NUMBERS: &[&str] = &[
+    "\"raft_term\":",
+    "\"raftTerm\":",
+    "\"raftIndex\":",
+    "\"raftAppliedIndex\":",
+    "\"dbSize\":",
+    "\"dbSizeInUse\":",
+    "\"version\":\"3.4.",
+    "\"Version\" : \"3.4.",
+    "\"DBSize\" : ",
+    "\"RaftIndex\" : ",
+    "\"RaftTerm\" : ",
+    "\"RaftAppliedIndex\" : ",
+];
 
 /// Long numbers, decimal or hexadecimal, are ids; terms and durations differ as well.
 fn without_ids(text: &str) -> String {
@@ -94,7 +56,7 @@ fn without_ids(text: &str) -> String {
     let mut lines = Vec::new();
     for line in words.lines() {
         let mut line = line.to_owned();
-        for name in ["\"raft_term\":", "\"raft_index\":"] {
+        for name in NUMBERS {
             if let Some(at) = line.find(name) {
                 let from = at + name.len();
                 let digits = line[from..].find(|c: char| !c.is_ascii_digit()).unwrap_or(line.len() - from);
@@ -109,7 +71,8 @@ fn without_ids(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Commands, each with what it reads from stdin. `LEASE` stands for the lease that was granted last.
+/// Commands, each with what it reads from stdin. `LEASE` stands for the lease that was granted last, `MEMBER` for the
+/// member that was added last.
 const COMMANDS: &[(&str, &str)] = &[
     ("put a 1", ""),
     ("put a 2 --prev-kv", ""),
@@ -125,17 +88,54 @@ const COMMANDS: &[(&str, &str)] = &[
     ("get --prefix '' --keys-only", ""),
     ("get --prefix '' --count-only -w fields", ""),
     ("get --from-key a --order DESCEND --sort-by KEY --print-value-only", ""),
+    ("get --prefix '' --sort-by VERSION --order ASCEND", ""),
+    ("get --prefix '' --sort-by CREATE --order DESCEND --limit 1 -w json", ""),
+    ("get --prefix '' --sort-by MODIFY --order DESCEND", ""),
+    ("get --prefix '' --sort-by VALUE", ""),
+    ("get --prefix '' --sort-by NONE --keys-only -w json", ""),
+    ("get a --consistency s --hex", ""),
+    ("get a --consistency l -w fields", ""),
+    ("get a -w protobuf --consistency x", ""),
+    ("get --prefix '' --count-only", ""),
+    ("get a c --prefix", ""),
+    ("get a --from-key --prefix", ""),
+    ("get", ""),
+    ("put fromstdin", "a value"),
+    ("put b y --prev-kv -w json", ""),
+    ("put b --ignore-value --prev-kv -w fields", ""),
+    ("put b z --ignore-value", ""),
+    ("put b z --ignore-lease", ""),
+    ("put none z --ignore-lease", ""),
+    ("put b z --lease 1234", ""),
+    ("put '' z", ""),
+    ("del fromstdin -w fields", ""),
+    ("txn -w json", "value(\"b\") = \"z\"\n\nput c 1\nget c\ndel c\ndel c\nget b\n\n\n"),
+    ("txn -w json", "value(\"b\") = \"q\"\n\n\nget b\ndel none\nput c 2\n\n"),
+    ("txn -w json", "\n\nget b\nget none\n\n\n"),
+    ("txn -w fields", "ver(\"b\") > \"0\"\ncreate(\"a\") < \"9\"\nlease(\"a\") = \"0\"\n\nput c 3 --prev-kv\n\n\n"),
+    ("txn -i", "val(\"c\") = \"3\"\n\nget c\n\n\n"),
+    ("txn", "sense(\"c\")\n\n"),
     ("txn", "value(\"a\") = \"2\"\n\nput c yes\nget a\n\nput c no\n\n"),
     ("txn", "mod(\"a\") = \"1\"\n\nput c yes\n\nget c\ndel c\n\n"),
     ("txn", "\n\nput d 1\nput d 2\n\n\n"),
     ("del c --prev-kv", ""),
     ("del c", ""),
     ("del --prefix none -w json", ""),
+    ("put d1 1", ""),
+    ("put d2 1", ""),
+    ("put d3 1", ""),
+    ("put d4 1", ""),
+    ("del d1 d2 --prev-kv -w json", ""),
+    ("del d2 --prefix --prev-kv", ""),
+    ("del d3 --from-key -w json", ""),
     ("endpoint hashkv", ""),
     ("endpoint hashkv --rev 3", ""),
     ("compaction 4", ""),
     ("compaction 4", ""),
     ("compaction 400", ""),
+    ("compaction 5 --physical", ""),
+    ("endpoint hashkv --rev 4", ""),
+    ("endpoint hashkv --rev 400", ""),
     ("get a --rev 2", ""),
     ("endpoint hashkv", ""),
     ("lease grant 600", ""),
@@ -144,6 +144,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("lease timetolive LEASE --keys -w json", ""),
     ("lease keep-alive LEASE --once", ""),
     ("lease list", ""),
+    ("lease list -w json", ""),
+    ("lease keep-alive LEASE --once -w json", ""),
     ("lease revoke LEASE", ""),
     ("get leased -w json", ""),
     ("lease revoke LEASE", ""),
@@ -151,11 +153,29 @@ const COMMANDS: &[(&str, &str)] = &[
     ("lease keep-alive LEASE --once", ""),
     ("put leased 1 --lease LEASE", ""),
     ("lease grant 10000000000", ""),
+    ("lease grant 0", ""),
+    ("lease grant -1", ""),
+    ("lease grant 60 -w json", ""),
+    ("lease timetolive 7fffffff -w json", ""),
     ("lock mutex echo held", ""),
     ("alarm list", ""),
     ("alarm disarm", ""),
     ("defrag", ""),
     ("endpoint health", ""),
+    ("endpoint health -w json", ""),
+    ("endpoint status -w json", ""),
+    ("endpoint status -w fields", ""),
+    ("member list", ""),
+    ("member list -w json", ""),
+    ("member add learner --learner --peer-urls http://127.0.0.1:9", ""),
+    ("member add learner --learner --peer-urls http://127.0.0.1:9", ""),
+    ("member add second --learner --peer-urls http://127.0.0.1:8", ""),
+    ("member list -w fields", ""),
+    ("member promote MEMBER", ""),
+    ("member update MEMBER --peer-urls http://127.0.0.1:7", ""),
+    ("member list", ""),
+    ("member remove MEMBER", ""),
+    ("member remove MEMBER", ""),
     ("member remove 1", ""),
     ("member update 1 --peer-urls http://localhost:1", ""),
     ("member promote 1", ""),
@@ -165,14 +185,34 @@ const COMMANDS: &[(&str, &str)] = &[
     ("role grant-permission reader read a", ""),
     ("role grant-permission reader readwrite k --prefix", ""),
     ("role grant-permission none read a", ""),
+    ("role grant-permission reader write from --from-key", ""),
+    ("role grant-permission reader read range1 range2", ""),
     ("role get reader", ""),
+    ("role get reader -w json", ""),
+    ("role get none", ""),
+    ("role revoke-permission reader from --from-key", ""),
+    ("role revoke-permission reader range1 range2", ""),
+    ("role revoke-permission reader none", ""),
+    ("role revoke-permission reader k --prefix", ""),
+    ("role grant-permission reader readwrite k --prefix", ""),
     ("role list", ""),
+    ("role list -w json", ""),
     ("user add root:secret", ""),
     ("user add alice:wonder", ""),
     ("user add alice:wonder", ""),
     ("user grant-role alice reader", ""),
     ("user grant-role bob reader", ""),
     ("user get alice", ""),
+    ("user get alice --detail", ""),
+    ("user get alice -w json", ""),
+    ("user get none", ""),
+    ("user add bob --interactive=false", "builder\n"),
+    ("user passwd bob --interactive=false", "built\n"),
+    ("user passwd none --interactive=false", "built\n"),
+    ("user add carol --no-password", ""),
+    ("user revoke-role bob reader", ""),
+    ("user delete bob", ""),
+    ("user delete bob", ""),
     ("user list", ""),
     ("auth enable", ""),
     ("user grant-role root root", ""),
@@ -184,6 +224,21 @@ const COMMANDS: &[(&str, &str)] = &[
     ("put a 3 --user alice:wonder", ""),
     ("put k1 3 --user alice:wonder", ""),
     ("user list --user alice:wonder", ""),
+    ("defrag --user alice:wonder", ""),
+    ("endpoint hashkv --user alice:wonder", ""),
+    ("endpoint status --user alice:wonder", ""),
+    ("alarm list --user alice:wonder", ""),
+    ("alarm disarm --user alice:wonder", ""),
+    ("member list --user alice:wonder", ""),
+    ("member remove 1 --user alice:wonder", ""),
+    ("lease grant 60 --user alice:wonder", ""),
+    ("lease list --user alice:wonder", ""),
+    ("lease revoke LEASE --user alice:wonder", ""),
+    ("compaction 6 --user alice:wonder", ""),
+    ("snapshot save /dev/null --user alice:wonder", ""),
+    ("watch b --user alice:wonder", ""),
+    ("txn --user alice:wonder", "\n\nput b 1\n\n\n"),
+    ("get a --user carol:none", ""),
     ("lock mutex echo held --user root:secret", ""),
     ("role revoke-permission reader a --user root:secret", ""),
     ("get a --user alice:wonder", ""),
@@ -196,8 +251,28 @@ const COMMANDS: &[(&str, &str)] = &[
     ("get a", ""),
 ];
 
-fn words(line: &str, lease: &str) -> Vec<String> {
-    line.split(' ').map(|word| if word == "''" { "" } else { word }.replace("LEASE", lease)).collect()
+/// What commands gave names to.
+#[derive(Default)]
+struct Names {
+    lease: String,
+    member: String,
+}
+
+impl Names {
+    fn words(&self, line: &str) -> Vec<String> {
+        let word = |word: &str| word.replace("LEASE", &self.lease).replace("MEMBER", &self.member);
+        line.split(' ').map(|text| if text == "''" { String::new() } else { word(text) }).collect()
+    }
+
+    fn hear(&mut self, output: &Output) {
+        let said = String::from_utf8_lossy(&output.stdout);
+        if let Some((id, _)) = said.strip_prefix("lease ").and_then(|said| said.split_once(" granted")) {
+            self.lease = id.to_owned();
+        }
+        if let Some((id, _)) = said.strip_prefix("Member ").and_then(|said| said.split_once(" added")) {
+            self.member = id.trim().to_owned();
+        }
+    }
 }
 
 #[test]
@@ -209,18 +284,14 @@ fn etcdctl_is_answered_as_by_etcd() {
     let [address] = tools.addresses(1).try_into().expect("one was asked for");
     let ours = Seedbed::start(&folder, &address);
     let urls = [theirs.client_url(), ours.url.clone()];
-    let mut leases = [String::new(), String::new()];
+    let mut names = [Names::default(), Names::default()];
     let mut different = Vec::new();
     for (line, input) in COMMANDS {
         let answers: Vec<String> = (0..2)
             .map(|n| {
-                let args = words(line, &leases[n]);
+                let args = names[n].words(line);
                 let output = ctl(&urls[n], &args.iter().map(String::as_str).collect::<Vec<_>>(), input);
-                if let Some(granted) = String::from_utf8_lossy(&output.stdout).strip_prefix("lease ")
-                    && let Some((id, _)) = granted.split_once(" granted")
-                {
-                    leases[n] = id.to_owned();
-                }
+                names[n].hear(&output);
                 said(&output, &urls[n])
             })
             .collect();

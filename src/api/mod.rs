@@ -6,11 +6,13 @@
 mod auth;
 mod auth_error;
 mod error;
+mod image;
 mod validate;
 
 pub use auth::{AuthRequest, AuthResponse, Credentials};
 pub use auth_error::AuthError;
 pub use error::{Code, Error};
+pub use image::{ImageId, ImagePart, ImageRequest};
 pub use validate::validate;
 
 use crate::pb::etcdserverpb::{
@@ -75,6 +77,8 @@ pub enum Request {
     MemberPromote(MemberPromoteRequest),
     /// Who are the members? As this one knows them, or `linearizable`.
     MemberList(MemberListRequest),
+    /// Read an image of this member's database.
+    Image(ImageRequest),
 }
 
 impl Request {
@@ -103,7 +107,8 @@ impl Request {
             | Request::HashKv(_)
             | Request::Auth(_)
             | Request::Hash
-            | Request::MemberList(_) => false,
+            | Request::MemberList(_)
+            | Request::Image(_) => false,
         }
     }
 }
@@ -157,4 +162,6 @@ pub enum Response {
     MemberPromote(MemberPromoteResponse),
     /// To [`Request::MemberList`].
     MemberList(MemberListResponse),
+    /// To [`Request::Image`].
+    Image(ImagePart),
 }

@@ -30,6 +30,12 @@ pub fn leader(name: &[u8]) -> Request {
     Request::Range(first_of(&prefix_of(name), SortOrder::Ascend))
 }
 
+/// Shows another value under a candidate's key, held by this lease from now on, if the key is still the one that was
+/// created at revision `token`.
+pub fn proclaim(key: &Bytes, token: i64, value: &Bytes, lease: i64) -> Request {
+    guarded(owns(key, token), Op::RequestPut(put(key, value, lease)))
+}
+
 impl Campaign {
     /// A candidate of the election `name`, by the session of this lease, with what it will show as leader.
     pub fn new(name: &[u8], lease: i64, value: Bytes, bugs: BugSet) -> Campaign {
@@ -53,8 +59,7 @@ impl Campaign {
 
     /// Shows another value. [`Campaign::proclaimed`] reads the answer.
     pub fn proclaim(&self, value: &Bytes) -> Request {
-        let guard = owns(self.line.key(), self.line.token());
-        guarded(guard, Op::RequestPut(put(self.line.key(), value, self.lease)))
+        proclaim(self.line.key(), self.line.token(), value, self.lease)
     }
 
     /// Whether the new value is shown.

@@ -26,7 +26,7 @@ mod election;
 mod line;
 mod lock;
 
-pub use election::{Campaign, ElectionError, leader};
+pub use election::{Campaign, ElectionError, leader, proclaim};
 pub use line::{Held, Line, Next};
 pub use lock::Lock;
 

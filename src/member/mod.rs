@@ -24,7 +24,8 @@
 //!   (lesson 11), **the defragger** ([`defragger`]) copies the
 //!   database into a dense file (lesson 13).
 //! - **the snapshotter** ([`snapshotter`]) shortens the log every `snapshot_count` entries; **the sender** ([`sender`])
-//!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place.
+//!   reads an image for a follower that is behind it, **the installer** ([`installer`]) puts one in the store's place;
+//!   **the imager** ([`imager`]) lets clients read one.
 //! - **the quota** ([`quota`]) raises an alarm when the database has grown too large (lesson 13); **the hasher**
 //!   ([`hasher`]) hashes keys, and **the corruption check** ([`corruption`]) compares members by that (lesson 12).
 //!
@@ -42,6 +43,7 @@ mod corruption;
 mod defragger;
 mod effects;
 mod hasher;
+mod imager;
 mod installer;
 mod job;
 mod lease_loop;
@@ -68,7 +70,7 @@ pub use peers::PeerMessage;
 pub use start::StartError;
 pub use watch_loop::StreamInput;
 
-use crate::api::{Credentials, Error, Request, RequestId, Response};
+use crate::api::{Credentials, Error, ImageRequest, Request, RequestId, Response};
 use crate::apply::State;
 use crate::auth::AuthStore;
 use crate::backend::BackendError;
@@ -90,6 +92,7 @@ use compactor::Compactor;
 use corruption::Corruption;
 use defragger::Defragger;
 use hasher::Hasher;
+use imager::Imager;
 use installer::Installer;
 use lease_loop::LeaseLoop;
 use lease_questions::LeaseQuestions;
@@ -130,6 +133,7 @@ pub struct Member {
     defragger: Defragger,
     installer: Installer,
     sender: Sender,
+    imager: Imager,
     /// To read the database from, as page faults would.
     disk: Rc<dyn DiskRead>,
     /// The leader that this member last knew; kept over leaderless times, to tell a change from a return.
@@ -184,6 +188,7 @@ impl Member {
         self.run_defragger(now, fx);
         self.run_snapshotter(now, fx);
         self.run_sender(now, fx);
+        self.run_imager(now, fx);
         self.run_lease_loop(now, fx);
         self.run_auto_compactor(now, fx);
         self.run_read_loop(now, fx);
@@ -253,6 +258,17 @@ impl Member {
                     (Ok(()), Request::HashKv(request)) => self.on_hash_kv(now, id, request.revision, fx),
                     (Ok(()), _) => self.on_hash(id),
                     (Err(error), _) => fx.replies.push((id, Err(error.into()))),
+                }
+            }
+            Request::Image(request) => {
+                let admin = match request {
+                    ImageRequest::Open => self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)),
+                    // Who was allowed to open it knows its number.
+                    ImageRequest::Next(_) | ImageRequest::Close(_) => Ok(()),
+                };
+                match admin {
+                    Ok(()) => self.on_image(id, request, fx),
+                    Err(error) => fx.replies.push((id, Err(error.into()))),
                 }
             }
             write => {
@@ -425,7 +441,8 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         | Response::Nothing
         | Response::Status(_)
         | Response::HashKv(_)
-        | Response::Hash(_)) => response,
+        | Response::Hash(_)
+        | Response::Image(_)) => response,
     }
 }
 

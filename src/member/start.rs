@@ -16,6 +16,7 @@ use super::compactor::Compactor;
 use super::corruption::Corruption;
 use super::defragger::Defragger;
 use super::hasher::Hasher;
+use super::imager::Imager;
 use super::installer::Installer;
 use super::lease_loop::LeaseLoop;
 use super::membership::Membership;
@@ -149,6 +150,7 @@ impl Member {
             defragger: Defragger::default(),
             installer: Installer::default(),
             sender: Sender::default(),
+            imager: Imager::default(),
             disk: disk.clone(),
             last_leader: 0,
             stopped: false,

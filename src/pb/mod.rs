@@ -29,4 +29,6 @@ pub mod leasepb;
 pub mod mvccpb;
 pub mod raftpb;
 pub mod snappb;
+pub mod v3electionpb;
+pub mod v3lockpb;
 pub mod walpb;

@@ -119,7 +119,9 @@ impl RealDisk {
                 let segment = op.file.ends_with(".wal") && file.metadata()?.len() == 0;
                 match segment.then(|| self.spare.become_file(&self.root.join(&*op.file), *len)).flatten() {
                     Some(spare) => drop(self.open.borrow_mut().insert(op.file.clone(), Arc::new(spare?))),
-                    None => resize(&file, *len)?,
+                    None if op.file.ends_with(".wal") => resize(&file, *len)?,
+                    // A database's pages are written before the sync that counts on them.
+                    None => file.set_len(*len)?,
                 }
                 Ok(Progress::Done)
             }
@@ -270,7 +272,7 @@ fn carry_out(root: &Path, op: &DiskOp, file: Option<&File>) -> io::Result<()> {
     }
 }
 
-/// A longer file gets real blocks, written as zeros: a sync behind a write into a hole would have to wait for the block's
+/// A longer log gets real blocks, written as zeros: a sync behind a write into a hole would have to wait for the block's
 /// place in the file system's journal as well.
 fn resize(file: &File, len: u64) -> io::Result<()> {
     static ZEROS: [u8; 1 << 20] = [0; 1 << 20];

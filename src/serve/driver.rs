@@ -10,12 +10,13 @@
 //! The member lives and dies on this thread, since it shares its disk with it without locks.
 
 use super::disk::RealDisk;
+use super::limit;
 use super::options::Options;
 use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, Shared};
 use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput};
 use crate::mvcc::watch::StreamId;
-use crate::pb::etcdserverpb::WatchResponse;
+use crate::pb::etcdserverpb::{WatchRequest, WatchResponse};
 use crate::time::Now;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -54,6 +55,8 @@ enum Command {
     Ask(Credentials, Request, oneshot::Sender<Result<Response, Error>>),
     Open(StreamId, Credentials, UnboundedSender<WatchResponse>),
     Input(Input),
+    /// Something said on a stream; whoever said it hears when the member does.
+    Said(StreamId, StreamInput, oneshot::Sender<()>),
     Stop,
 }
 
@@ -62,6 +65,8 @@ enum Command {
 pub struct Handle {
     commands: Sender<Command>,
     streams: Arc<AtomicU64>,
+    /// Bytes of the longest message that a client may send.
+    pub(super) max_message: usize,
 }
 
 impl Handle {
@@ -78,6 +83,14 @@ impl Handle {
         let stream = StreamId(self.streams.fetch_add(1, Ordering::Relaxed));
         self.send(Command::Open(stream, who, to));
         stream
+    }
+
+    /// Says what a client says on its watch stream. The member has heard it once what comes back is ready: who waits for
+    /// that before he reads on has no more under way than this.
+    pub(super) fn pass_on(&self, stream: StreamId, request: WatchRequest) -> oneshot::Receiver<()> {
+        let (hears, heard) = oneshot::channel();
+        self.send(Command::Said(stream, StreamInput::Request(request), hears));
+        heard
     }
 
     /// Says something on a watch stream.
@@ -114,7 +127,8 @@ impl Running {
 /// Starts a member on its data directory. It is open when this returns.
 pub(super) fn start(options: &Options) -> Result<(Handle, Running), ServeError> {
     let (commands, inputs) = mpsc::channel();
-    let handle = Handle { commands: commands.clone(), streams: Arc::default() };
+    let max_message = options.max_request_bytes + limit::OVERHEAD;
+    let handle = Handle { commands: commands.clone(), streams: Arc::default(), max_message };
     let (opened, open) = mpsc::channel();
     let (end, ended) = oneshot::channel();
     let (options, runtime) = (options.clone(), tokio::runtime::Handle::current());
@@ -191,6 +205,11 @@ impl Driver {
                 None => match self.receive(inputs) {
                     Command::Stop => return Ok(()),
                     Command::Input(input) => input,
+                    Command::Said(stream, said, hears) => {
+                        // Who said it may have gone.
+                        let _ = hears.send(());
+                        Input::Stream(stream, said)
+                    }
                     Command::Ask(who, request, reply) => {
                         let id = RequestId(self.next_call);
                         self.next_call += 1;

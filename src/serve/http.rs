@@ -2,7 +2,8 @@
 
 use super::authority::Tolerant;
 use super::driver::Handle;
-use super::{rpc, streams};
+use super::limit::Limited;
+use super::{services, streams};
 use crate::api::{Credentials, Request, Response};
 use crate::member::VERSION;
 use hyper::body::Incoming;
@@ -10,9 +11,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::body::Body;
 use tonic::codegen::http::{self, StatusCode, header};
 
@@ -22,45 +24,60 @@ type Answer = http::Response<Body>;
 /// How long those who are being answered at the end may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Bytes that a stream keeps for a client that does not take them: as many as etcd's.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// A pause after a connection could not be taken: the process may have run out of files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes connections until `closed` is.
-pub(super) async fn run(listener: TcpListener, handle: Handle, mut closed: watch::Receiver<()>) {
+/// Takes connections until `closed` is, as many at a time as `room` has permits; whoever comes then waits.
+pub(super) async fn run(
+    listener: TcpListener,
+    handle: Handle,
+    room: Arc<Semaphore>,
+    mut closed: watch::Receiver<()>,
+) {
     let graceful = GracefulShutdown::new();
+    let accept = async || {
+        let permit = room.clone().acquire_owned().await.expect("invariant: it is never closed");
+        (listener.accept().await, permit)
+    };
     loop {
-        let taken = tokio::select! {
-            taken = listener.accept() => taken,
+        let (taken, permit) = tokio::select! {
+            taken = accept() => taken,
             // Nothing is ever sent: this is the sender's end.
             _ = closed.changed() => break,
         };
         match taken {
-            Ok((connection, _)) => serve(connection, handle.clone(), &graceful),
+            Ok((connection, _)) => serve(connection, permit, handle.clone(), &graceful),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
     let _ = tokio::time::timeout(FAREWELL, graceful.shutdown()).await;
 }
 
-fn serve(connection: TcpStream, handle: Handle, graceful: &GracefulShutdown) {
+fn serve(connection: TcpStream, permit: OwnedSemaphorePermit, handle: Handle, graceful: &GracefulShutdown) {
     // A small answer is not kept back for a larger one.
     let _ = connection.set_nodelay(true);
     let service = hyper::service::service_fn(move |call: Call| {
         let handle = handle.clone();
         async move { Ok::<_, Infallible>(answer(&handle, call).await) }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http2().max_concurrent_streams(u32::MAX).max_send_buf_size(SEND_BUFFER);
     let connection = builder.serve_connection(TokioIo::new(Tolerant::new(connection)), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {
         // A client that breaks off is no concern of ours.
         let _ = watched.await;
+        drop(permit);
     });
 }
 
 async fn answer(handle: &Handle, call: Call) -> Answer {
     let is_grpc =
         call.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let call = call.map(|body| Limited::new(body, handle.max_message));
     match call.uri().path() {
         "/health" => health(handle).await,
         "/version" => {
@@ -68,7 +85,7 @@ async fn answer(handle: &Handle, call: Call) -> Answer {
         }
         "/etcdserverpb.Watch/Watch" => streams::watch(handle, call).await,
         "/etcdserverpb.Lease/LeaseKeepAlive" => streams::keep_alive(handle, call).await,
-        _ if is_grpc => rpc::answer(handle, call).await,
+        _ if is_grpc => services::answer(handle, call).await,
         _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }

@@ -15,20 +15,33 @@
 //! # Reading order
 //! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
 //! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
-//! [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many, [`status`] etcd's errors as gRPC has
-//! them.
+//! [`rpc`] is the table of etcd's calls with one answer, [`streams`] and [`snapshot`] those with many, [`status`] etcd's
+//! errors as gRPC has them. [`services`] are those around etcd's own: [`lock`] and [`election`] are clients of the member
+//! ([`client`]), [`health`] is for load balancers.
+//!
+//! # What one client may cost
+//! Whoever does not take its answers is given no more of them: a watch says how much room there is, an image is read a
+//! piece at a time, requests are read only as long as answers are taken. A message that is too long is refused at its
+//! head ([`limit`]), and so many connections are taken that the member can still open its own files ([`files`]).
 //!
 //! # Left out so far
-//! Peers (a cluster has one member), TLS, metrics, the JSON gateway, the services `v3lock` and `v3election`, snapshots
-//! as a stream, the headers of the answers within a transaction's. A lock file keeps two of ours out of one directory; a
+//! Peers (a cluster has one member), TLS, metrics, the JSON gateway. A lock file keeps two of ours out of one directory; a
 //! real etcd does not know it.
 
 mod authority;
+mod client;
 mod disk;
 mod driver;
+mod election;
+mod files;
+mod health;
 mod http;
+mod limit;
+mod lock;
 mod options;
 mod rpc;
+mod services;
+mod snapshot;
 mod spare;
 mod status;
 mod streams;
@@ -38,9 +51,10 @@ pub use options::Options;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Serves until the process is told to end (Ctrl-C, SIGTERM) or the member stops by itself. `ready` is called once
 /// clients may come.
@@ -72,11 +86,12 @@ pub async fn serve(options: Options, until: impl Future<Output = ()>, ready: imp
         let listening = TcpListener::bind(address).await;
         listeners.push(listening.map_err(|source| ServeError::Listen { address: address.clone(), source })?);
     }
+    let connections = Arc::new(Semaphore::new(files::for_connections().map_err(ServeError::Data)?));
     let (handle, mut running) = driver::start(&options)?;
     let (closing, closed) = watch::channel(());
     let servers: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(http::run(listener, handle.clone(), closed.clone())))
+        .map(|listener| tokio::spawn(http::run(listener, handle.clone(), connections.clone(), closed.clone())))
         .collect();
     ready();
     let ended = tokio::select! {

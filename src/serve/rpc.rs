@@ -3,6 +3,7 @@
 //! A call goes to the member as it came; what a request may be is checked there, for the world's clients as for these.
 
 use super::driver::Handle;
+use super::services::unknown;
 use super::status::{credentials, status};
 use crate::api::{AuthRequest, AuthResponse, Request, Response};
 use crate::pb::etcdserverpb::*;
@@ -10,12 +11,9 @@ use prost::Message;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::server::Grpc;
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_prost::ProstCodec;
 use tower::service_fn;
-
-/// More than etcd's own limit of a request: the member refuses what is too long, in etcd's words.
-pub(super) const MAX_MESSAGE: usize = 64 << 20;
 
 /// A line of the table: `"path": Request => Response, how to ask, where the answer is;`
 macro_rules! calls {
@@ -28,7 +26,7 @@ macro_rules! calls {
                 };
                 unary::<$request, $response>($handle, $call, $ask, unwrap).await
             })*
-            path => unknown(path),
+            path => unknown(path).into_http(),
         }
     };
 }
@@ -151,10 +149,5 @@ where
         }
     });
     let codec = ProstCodec::<O, I>::default();
-    Grpc::new(codec).max_decoding_message_size(MAX_MESSAGE).unary(service, call).await
-}
-
-fn unknown(path: &str) -> http::Response<Body> {
-    let name = path.trim_start_matches('/').replace('/', " and method ");
-    Status::new(Code::Unimplemented, format!("unknown service {name}")).into_http()
+    Grpc::new(codec).max_decoding_message_size(usize::MAX).unary(service, call).await
 }

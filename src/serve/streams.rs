@@ -5,16 +5,18 @@
 //! window holds, no more.
 
 use super::driver::Handle;
-use super::rpc::MAX_MESSAGE;
+use super::limit::Limited;
 use super::status::{credentials, status};
 use crate::api::{Request, Response};
 use crate::member::StreamInput;
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchRequest, WatchResponse};
 use hyper::body::Incoming;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::codegen::http;
@@ -27,41 +29,68 @@ use tower::service_fn;
 const WINDOW: usize = 64;
 
 /// Answers a watch stream.
-pub(super) async fn watch(handle: &Handle, call: http::Request<Incoming>) -> http::Response<Body> {
+pub(super) async fn watch(handle: &Handle, call: http::Request<Limited<Incoming>>) -> http::Response<Body> {
     let (who, handle) = (credentials(call.headers()), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<WatchRequest>>| {
         let (told, hear) = mpsc::unbounded_channel();
         let stream = handle.open(who.clone(), told);
         handle.say(stream, StreamInput::Room(WINDOW));
-        let responses = Responses { handle: handle.clone(), stream, hear, taken: 0 };
-        tokio::spawn(forward(requests.into_inner(), handle.clone(), stream));
+        let requests = Some(requests.into_inner());
+        let responses = Responses { handle: handle.clone(), stream, requests, unheard: None, hear, taken: 0 };
         async move { Ok::<_, Status>(tonic::Response::new(responses)) }
     });
     let codec = ProstCodec::<WatchResponse, WatchRequest>::default();
-    Grpc::new(codec).max_decoding_message_size(MAX_MESSAGE).streaming(service, call).await
-}
-
-/// Hands on what a client says. Its end is the stream's.
-async fn forward(mut requests: Streaming<WatchRequest>, handle: Handle, stream: StreamId) {
-    while let Some(Ok(request)) = requests.next().await {
-        handle.say(stream, StreamInput::Request(request));
-    }
-    handle.say(stream, StreamInput::Closed);
+    Grpc::new(codec).max_decoding_message_size(usize::MAX).streaming(service, call).await
 }
 
 /// What a client hears. Dropped when the client is gone.
+///
+/// It is here, too, that the client's requests are read: one that does not take its answers is not asked what else it
+/// wants.
 struct Responses {
     handle: Handle,
     stream: StreamId,
+    /// What the client says. Its end is the stream's.
+    requests: Option<Streaming<WatchRequest>>,
+    /// What was handed on last, until the member has heard it.
+    unheard: Option<oneshot::Receiver<()>>,
     hear: UnboundedReceiver<WatchResponse>,
     /// Responses taken for which no room was announced yet.
     taken: usize,
+}
+
+impl Responses {
+    /// Ready when the member has heard everything that was handed on.
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(unheard) = &mut self.unheard {
+            // A member that has stopped hears nothing more; the stream ends by that.
+            let _ = ready!(Pin::new(unheard).poll(cx));
+            self.unheard = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Hands on what the client says, one thing after the other, unless too many answers wait for it.
+    fn poll_requests(&mut self, cx: &mut Context<'_>) {
+        while self.hear.len() < 2 * WINDOW && self.poll_heard(cx).is_ready() {
+            let Some(requests) = &mut self.requests else { return };
+            let Poll::Ready(request) = Pin::new(requests).poll_next(cx) else { return };
+            match request {
+                Some(Ok(request)) => self.unheard = Some(self.handle.pass_on(self.stream, request)),
+                _ => {
+                    self.requests = None;
+                    self.handle.say(self.stream, StreamInput::Closed);
+                }
+            }
+        }
+    }
 }
 
 impl Stream for Responses {
     type Item = Result<WatchResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_requests(cx);
         let Some(response) = ready!(self.hear.poll_recv(cx)) else { return Poll::Ready(None) };
         // Answers to create and cancel came without room; of the parts of a response the last one counts.
         let asked_for = response.created || response.canceled && response.compact_revision == 0;
@@ -84,7 +113,7 @@ impl Drop for Responses {
 
 /// Answers a stream of keepalives, one after the other. A lease that is not there has no time to live; whatever else goes
 /// wrong ends the stream, as etcd does.
-pub(super) async fn keep_alive(handle: &Handle, call: http::Request<Incoming>) -> http::Response<Body> {
+pub(super) async fn keep_alive(handle: &Handle, call: http::Request<Limited<Incoming>>) -> http::Response<Body> {
     let (who, handle) = (credentials(call.headers()), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<LeaseKeepAliveRequest>>| {
         let (handle, who) = (handle.clone(), who.clone());
@@ -101,5 +130,5 @@ pub(super) async fn keep_alive(handle: &Handle, call: http::Request<Incoming>) -
         async move { Ok::<_, Status>(tonic::Response::new(answers)) }
     });
     let codec = ProstCodec::<LeaseKeepAliveResponse, LeaseKeepAliveRequest>::default();
-    Grpc::new(codec).max_decoding_message_size(MAX_MESSAGE).streaming(service, call).await
+    Grpc::new(codec).max_decoding_message_size(usize::MAX).streaming(service, call).await
 }

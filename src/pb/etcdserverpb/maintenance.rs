@@ -1,6 +1,7 @@
 //! Service `Maintenance`: alarms, hashes, how a member is.
 
 use super::ResponseHeader;
+use bytes::Bytes;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
@@ -136,4 +137,22 @@ pub struct StatusResponse {
     /// It does not vote.
     #[prost(bool, tag = "10")]
     pub is_learner: bool,
+}
+
+/// Send an image of the database.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct SnapshotRequest {}
+
+/// A piece of it. The last one is no piece, but the SHA-256 of all that came before.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct SnapshotResponse {
+    /// Who answered; etcd 3.4 does not say.
+    #[prost(message, optional, tag = "1")]
+    pub header: Option<ResponseHeader>,
+    /// Bytes of the image behind this piece.
+    #[prost(uint64, tag = "2")]
+    pub remaining_bytes: u64,
+    /// The piece.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub blob: Bytes,
 }
