@@ -235,7 +235,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("lease list --user alice:wonder", ""),
     ("lease revoke LEASE --user alice:wonder", ""),
     ("compaction 6 --user alice:wonder", ""),
-    ("snapshot save /dev/null --user alice:wonder", ""),
     ("watch b --user alice:wonder", ""),
     ("txn --user alice:wonder", "\n\nput b 1\n\n\n"),
     ("get a --user carol:none", ""),

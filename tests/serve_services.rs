@@ -197,8 +197,10 @@ fn elections_are_etcds() {
         given_up.abort();
         tokio::time::sleep(MOMENT).await;
         let leader = won.expect("it won").leader.expect("it says as what");
-        let proclaim =
-            |leader: &LeaderKey, value: &'static str| ProclaimRequest { leader: Some(leader.clone()), value: value.into() };
+        let proclaim = |leader: &LeaderKey, value: &'static str| ProclaimRequest {
+            leader: Some(leader.clone()),
+            value: value.into(),
+        };
         let _: Answer<ProclaimResponse> = story.call(PROCLAIM, proclaim(&leader, "changed")).await;
         let other = LeaderKey { rev: 1, ..leader.clone() };
         let _: Answer<ProclaimResponse> = story.call(PROCLAIM, proclaim(&other, "wrong")).await;

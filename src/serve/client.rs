@@ -98,11 +98,7 @@ impl Client {
         arrived
     }
 
-    async fn wait_in(
-        &self,
-        line: &mut Line,
-        caller: &mut Caller,
-    ) -> Result<(Held, Option<ResponseHeader>), Missed> {
+    async fn wait_in(&self, line: &mut Line, caller: &mut Caller) -> Result<(Held, Option<ResponseHeader>), Missed> {
         let given_up = || Missed::Refused(Status::cancelled("context canceled"));
         let mut header = None;
         loop {

@@ -7,7 +7,7 @@ use super::{services, streams};
 use crate::api::{Credentials, Request, Response};
 use crate::member::VERSION;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
@@ -27,16 +27,16 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes that a stream keeps for a client that does not take them: as many as etcd's.
 const SEND_BUFFER: usize = 64 << 10;
 
+/// How long a connection may be silent before it is asked whether anybody is there, and how long it may take to say so:
+/// as etcd has it.
+const ARE_YOU_THERE: Duration = Duration::from_secs(2 * 3600);
+const GONE: Duration = Duration::from_secs(20);
+
 /// A pause after a connection could not be taken: the process may have run out of files.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections until `closed` is, as many at a time as `room` has permits; whoever comes then waits.
-pub(super) async fn run(
-    listener: TcpListener,
-    handle: Handle,
-    room: Arc<Semaphore>,
-    mut closed: watch::Receiver<()>,
-) {
+pub(super) async fn run(listener: TcpListener, handle: Handle, room: Arc<Semaphore>, mut closed: watch::Receiver<()>) {
     let graceful = GracefulShutdown::new();
     let accept = async || {
         let permit = room.clone().acquire_owned().await.expect("invariant: it is never closed");
@@ -64,7 +64,13 @@ fn serve(connection: TcpStream, permit: OwnedSemaphorePermit, handle: Handle, gr
         async move { Ok::<_, Infallible>(answer(&handle, call).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http2().max_concurrent_streams(u32::MAX).max_send_buf_size(SEND_BUFFER);
+    builder
+        .http2()
+        .max_concurrent_streams(u32::MAX)
+        .max_send_buf_size(SEND_BUFFER)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(ARE_YOU_THERE)
+        .keep_alive_timeout(GONE);
     let connection = builder.serve_connection(TokioIo::new(Tolerant::new(connection)), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {

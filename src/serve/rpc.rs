@@ -8,10 +8,10 @@ use super::status::{credentials, status};
 use crate::api::{AuthRequest, AuthResponse, Request, Response};
 use crate::pb::etcdserverpb::*;
 use prost::Message;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::server::Grpc;
-use tonic::Status;
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 

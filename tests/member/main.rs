@@ -2,6 +2,7 @@
 
 mod auth;
 mod corruption;
+mod images;
 mod leases;
 mod members;
 mod quota;
