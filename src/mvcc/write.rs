@@ -6,7 +6,8 @@ use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store}
 use crate::pb::etcdserverpb::compare::TargetUnion;
 use crate::pb::etcdserverpb::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, RequestOp, ResponseOp, TxnRequest, TxnResponse, request_op, response_op,
+    RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, request_op,
+    response_op,
 };
 use bytes::Bytes;
 use prost::Message as _;
@@ -185,6 +186,7 @@ impl<'a> WriteTxn<'a> {
                 Some(Req::RequestTxn(nested)) => Some(Resp::ResponseTxn(self.run(nested, decisions)?)),
                 None => None,
             };
+            let response = response.map(|response| with_revision(response, self.revision()));
             responses.push(ResponseOp { response });
         }
         Ok(TxnResponse { header: None, succeeded, responses })
@@ -215,6 +217,21 @@ impl<'a> WriteTxn<'a> {
         self.written.push(Written { kv, tombstone });
         self.next.sub += 1;
         Ok(())
+    }
+}
+
+/// The header of an operation within a transaction: the revision as it was then, and nothing else. A nested transaction's
+/// says nothing at all.
+fn with_revision(response: response_op::Response, revision: i64) -> response_op::Response {
+    use response_op::Response as Resp;
+    let header = Some(ResponseHeader { revision, ..ResponseHeader::default() });
+    match response {
+        Resp::ResponseRange(range) => Resp::ResponseRange(RangeResponse { header, ..range }),
+        Resp::ResponsePut(put) => Resp::ResponsePut(PutResponse { header, ..put }),
+        Resp::ResponseDeleteRange(delete) => Resp::ResponseDeleteRange(DeleteRangeResponse { header, ..delete }),
+        Resp::ResponseTxn(nested) => {
+            Resp::ResponseTxn(TxnResponse { header: Some(ResponseHeader::default()), ..nested })
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod compaction;
 mod hash;
+mod headers;
 mod keep;
 mod model;
 mod restore;
