@@ -25,8 +25,8 @@
 //! others can leave). One that never hears of its removal finds out from its peers, who refuse its messages
 //! ([`Effects::rejected`](super::Effects::rejected)): without that it would campaign for ever.
 
-use super::{Effects, Member, StopReason, with_header};
-use crate::api::{Error, Request, RequestId, Response, validate};
+use super::{Config, Effects, Member, StopReason, with_header};
+use crate::api::{Credentials, Error, Request, RequestId, Response, validate};
 use crate::apply;
 use crate::cluster::{Change, ChangeError, Cluster, Member as Record};
 use crate::pb::etcdserverpb::{self as pb, MemberAddRequest};
@@ -155,8 +155,17 @@ impl Member {
     }
 
     /// A change of the members: guarded, then proposed.
-    pub(super) fn on_member_change(&mut self, now: Now, id: RequestId, request: Request, fx: &mut Effects) {
-        let checked = validate(&request, self.config.max_txn_ops).and_then(|()| self.guard(now, &request));
+    pub(super) fn on_member_change(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        who: Credentials,
+        request: Request,
+        fx: &mut Effects,
+    ) {
+        let admin = self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)).map_err(Error::from);
+        let checked = validate(&request, self.config.max_txn_ops);
+        let checked = checked.and(admin).and_then(|()| self.guard(now, &request));
         if let Err(error) = checked {
             fx.replies.push((id, Err(error)));
             return;
@@ -354,13 +363,13 @@ impl Member {
     /// Says who the members are.
     pub(super) fn list_members(&mut self, id: RequestId, fx: &mut Effects) {
         let response = pb::MemberListResponse { header: None, members: self.members() };
-        let header = self.header(self.state.store.revision());
+        let header = self.header(0);
         fx.replies.push((id, Ok(with_header(Response::MemberList(response), header))));
     }
 
     // ── By itself ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    /// Tells the others its name, if they do not know it; stops, if it was removed.
+    /// Tells the others its name and where clients reach it, if they do not know; stops, if it was removed.
     pub(super) fn run_membership(&mut self, now: Now, fx: &mut Effects) {
         let own = self.config.id;
         if self.membership.leaves_at.is_none() && self.membership.cluster().removed.contains(&own) {
@@ -370,8 +379,10 @@ impl Member {
             fx.stop = Some(StopReason::Removed);
             return;
         }
-        let unnamed = self.membership.cluster().members.get(&own).is_some_and(|member| member.name.is_empty());
-        if unnamed && self.raft.leader() != 0 && now.mono >= self.membership.publish_at {
+        let Config { name, client_urls, .. } = &self.config;
+        let known = |member: &Record| member.name == *name && member.client_urls == *client_urls;
+        let unknown = self.membership.cluster().members.get(&own).is_some_and(|member| !known(member));
+        if unknown && self.raft.leader() != 0 && now.mono >= self.membership.publish_at {
             self.membership.publish_at = now.mono + self.config.request_timeout();
             let attributes =
                 AttributesJson { name: self.config.name.clone(), client_urls: self.config.client_urls.clone() };

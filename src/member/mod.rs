@@ -249,7 +249,7 @@ impl Member {
             Request::Auth(request) => self.on_auth(now, id, who, request, fx),
             Request::Status => self.on_status(id, fx),
             Request::MemberAdd(_) | Request::MemberRemove(_) | Request::MemberUpdate(_) | Request::MemberPromote(_) => {
-                self.on_member_change(now, id, request, fx)
+                self.on_member_change(now, id, who, request, fx)
             }
             Request::MemberList(request) if request.linearizable => self.read_members(now, id),
             Request::MemberList(_) => self.list_members(id, fx),
@@ -417,6 +417,8 @@ impl std::fmt::Debug for Member {
 
 /// Adds the header that only the member knows.
 fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
+    // etcd names no revision where it answers about members.
+    let of_members = header.map(|header| ResponseHeader { revision: 0, ..header });
     match response {
         Response::Range(response) => Response::Range(RangeResponse { header, ..response }),
         Response::Put(response) => Response::Put(PutResponse { header, ..response }),
@@ -427,11 +429,17 @@ fn with_header(response: Response, header: Option<ResponseHeader>) -> Response {
         Response::LeaseRevoke(_) => Response::LeaseRevoke(LeaseRevokeResponse { header }),
         Response::Auth(response) => Response::Auth(response.with_header(header)),
         Response::Alarm(response) => Response::Alarm(AlarmResponse { header, ..response }),
-        Response::MemberAdd(response) => Response::MemberAdd(MemberAddResponse { header, ..response }),
-        Response::MemberRemove(response) => Response::MemberRemove(MemberRemoveResponse { header, ..response }),
-        Response::MemberUpdate(response) => Response::MemberUpdate(MemberUpdateResponse { header, ..response }),
-        Response::MemberPromote(response) => Response::MemberPromote(MemberPromoteResponse { header, ..response }),
-        Response::MemberList(response) => Response::MemberList(MemberListResponse { header, ..response }),
+        Response::MemberAdd(response) => Response::MemberAdd(MemberAddResponse { header: of_members, ..response }),
+        Response::MemberRemove(response) => {
+            Response::MemberRemove(MemberRemoveResponse { header: of_members, ..response })
+        }
+        Response::MemberUpdate(response) => {
+            Response::MemberUpdate(MemberUpdateResponse { header: of_members, ..response })
+        }
+        Response::MemberPromote(response) => {
+            Response::MemberPromote(MemberPromoteResponse { header: of_members, ..response })
+        }
+        Response::MemberList(response) => Response::MemberList(MemberListResponse { header: of_members, ..response }),
         // Those that this member answers itself have theirs.
         response @ (Response::LeaseKeepAlive(_)
         | Response::LeaseTimeToLive(_)

@@ -4,7 +4,7 @@
 
 use super::driver::Handle;
 use super::services::unknown;
-use super::status::{credentials, status};
+use super::status::{credentials, status_at};
 use crate::api::{AuthRequest, AuthResponse, Request, Response};
 use crate::pb::etcdserverpb::*;
 use prost::Message;
@@ -139,7 +139,7 @@ where
     I: Message + Default + 'static,
     O: Message + Default + 'static,
 {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
+    let (who, handle, status) = (credentials(call.headers()), handle.clone(), status_at(call.uri().path()));
     let service = service_fn(move |request: tonic::Request<I>| {
         let (handle, who, ask, unwrap) = (handle.clone(), who.clone(), ask.clone(), unwrap.clone());
         async move {

@@ -37,7 +37,7 @@ pub(super) async fn answer(handle: &Handle, call: Call) -> Answer {
         "/v3electionpb.Election/Resign" => one(call, move |it| election::resign(client.clone(), it)).await,
         "/grpc.health.v1.Health/Check" => one(call, |request| async move { health::check(&request) }).await,
         "/grpc.health.v1.Health/Watch" => many(call, |request| Ok(health::watch(&request))).await,
-        "/etcdserverpb.Maintenance/Snapshot" => {
+        snapshot::PATH => {
             let (handle, who) = (handle.clone(), credentials(call.headers()));
             many(call, move |_: SnapshotRequest| Ok(snapshot::send(&handle, who.clone()))).await
         }

@@ -4,13 +4,16 @@
 //! sets the pace. When the client has gone, or has everything, the task lets the image's pages go.
 
 use super::driver::Handle;
-use super::status::status;
+use super::status::status_at;
 use crate::api::{Credentials, Error, ImageId, ImagePart, ImageRequest, Request, Response};
 use crate::pb::etcdserverpb::SnapshotResponse;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+
+/// The call's path.
+pub(super) const PATH: &str = "/etcdserverpb.Maintenance/Snapshot";
 
 type Told = mpsc::Sender<Result<SnapshotResponse, Status>>;
 
@@ -30,7 +33,7 @@ pub(super) fn send(handle: &Handle, who: Credentials) -> ReceiverStream<Result<S
         };
         if let Err(error) = sent {
             // Who asked may have gone.
-            let _ = told.send(Err(status(&error))).await;
+            let _ = told.send(Err(status_at(PATH)(&error))).await;
         }
     });
     ReceiverStream::new(hear)

@@ -1,6 +1,6 @@
 //! etcd's errors as gRPC has them, and who asks.
 
-use crate::api::{Code, Credentials, Error};
+use crate::api::{AuthError, Code, Credentials, Error};
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
 
@@ -19,6 +19,24 @@ pub(super) fn status(error: &Error) -> Status {
         Code::Unauthenticated => tonic::Code::Unauthenticated,
     };
     Status::new(code, error.to_string())
+}
+
+/// The same of a call whose path is this. Where etcd asks whether an administrator calls, before it does some of its
+/// maintenance, the refusal is passed on as its store of users words it, under no code of its own.
+pub(super) fn status_at(path: &str) -> fn(&Error) -> Status {
+    let of_an_administrator = ["Defragment", "Hash", "HashKV", "Snapshot"];
+    match path.strip_prefix("/etcdserverpb.Maintenance/") {
+        Some(method) if of_an_administrator.contains(&method) => as_the_store_words_it,
+        _ => status,
+    }
+}
+
+fn as_the_store_words_it(error: &Error) -> Status {
+    match error {
+        Error::Auth(AuthError::AuthOldRevision) => Status::unknown("auth: revision in header is old"),
+        Error::Auth(refusal) => Status::unknown(refusal.to_string().replace("etcdserver: ", "auth: ")),
+        other => status(other),
+    }
 }
 
 /// Who asks: etcd's clients send their token under `token`, its gateway under `authorization`.
