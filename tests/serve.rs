@@ -96,7 +96,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("get a --consistency s --hex", ""),
     ("get a --consistency l -w fields", ""),
     ("get a -w protobuf --consistency x", ""),
-    ("get --prefix '' --count-only", ""),
     ("get a c --prefix", ""),
     ("get a --from-key --prefix", ""),
     ("get", ""),

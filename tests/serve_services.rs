@@ -15,7 +15,7 @@ use grpc::{Answer, Answers, Client};
 use prost::Message;
 use seedbed::pb::etcdserverpb::{
     DeleteRangeRequest, DeleteRangeResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, ResponseHeader,
+    LeaseRevokeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, ResponseHeader, SortOrder, SortTarget,
 };
 use seedbed::pb::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ProclaimResponse,
@@ -36,7 +36,7 @@ struct Story {
 }
 
 impl Story {
-    async fn call<O: Message + Default>(&mut self, path: &str, request: impl Message) -> Answer<O> {
+    async fn call<O: Message + Default + std::fmt::Debug>(&mut self, path: &str, request: impl Message) -> Answer<O> {
         let answer: Answer<O> = self.client.call(path, &request).await;
         self.tell(path, &answer);
         answer
@@ -69,7 +69,10 @@ impl Story {
     /// The keys below a name.
     async fn line(&mut self, name: &str) {
         let (key, end) = (format!("{name}/"), format!("{name}0"));
-        let range = RangeRequest { key: key.into(), range_end: end.into(), ..Default::default() };
+        // By age: a key that is named by a lease of its own may come first or last.
+        let (sort_order, sort_target) = (SortOrder::Ascend as i32, SortTarget::Create as i32);
+        let range =
+            RangeRequest { key: key.into(), range_end: end.into(), sort_order, sort_target, ..Default::default() };
         let _: Answer<RangeResponse> = self.call("/etcdserverpb.KV/Range", range).await;
     }
 }
