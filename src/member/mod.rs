@@ -464,7 +464,9 @@ fn words(alarm: AlarmMember) -> String {
         AlarmType::Nospace => "NOSPACE",
         AlarmType::Corrupt => "CORRUPT",
     };
-    format!("memberID:{} alarm:{kind} ", alarm.member_id)
+    // One that a client raised may be of no member.
+    let whose = if alarm.member_id == 0 { String::new() } else { format!("memberID:{} ", alarm.member_id) };
+    format!("{whose}alarm:{kind} ")
 }
 
 /// Where the member keeps its WAL.

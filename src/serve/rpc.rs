@@ -65,7 +65,9 @@ where
             Response::MemberList(r) => r;
         "/etcdserverpb.Cluster/MemberPromote": MemberPromoteRequest => MemberPromoteResponse, Request::MemberPromote,
             Response::MemberPromote(r) => r;
-        "/etcdserverpb.Maintenance/Alarm": AlarmRequest => AlarmResponse, Request::Alarm, Response::Alarm(r) => r;
+        "/etcdserverpb.Maintenance/Alarm": AlarmRequest => AlarmResponse, Request::Alarm,
+            // etcd's has no header either.
+            Response::Alarm(r) => AlarmResponse { header: None, ..r };
         "/etcdserverpb.Maintenance/Status": StatusRequest => StatusResponse, |_| Request::Status,
             Response::Status(r) => r;
         "/etcdserverpb.Maintenance/Hash": HashRequest => HashResponse, |_| Request::Hash, Response::Hash(r) => r;
