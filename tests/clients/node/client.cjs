@@ -172,7 +172,7 @@ async function maintenance(client) {
   let bytes = 0;
   image.on("data", (part) => (bytes += part.blob.length));
   await next(image, "end");
-  say("snapshot", bytes % 512, bytes > 16384);
+  say("snapshot", bytes % 512, bytes > 4096);
 }
 
 async function users(client, host) {

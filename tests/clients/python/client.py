@@ -153,7 +153,7 @@ def maintenance(client):
     client.defragment()
     image = io.BytesIO()
     client.snapshot(image)
-    say("snapshot", len(image.getvalue()) % 512, len(image.getvalue()) > 16384)
+    say("snapshot", len(image.getvalue()) % 512, len(image.getvalue()) > 4096)
 
 
 def login(host, port, user, password):

@@ -286,7 +286,7 @@ async fn maintenance(client: &mut Client) -> Done {
         bytes += part.blob().len();
         remaining = part.remaining_bytes();
     }
-    say("snapshot", (bytes % 512, bytes > 16_384, remaining));
+    say("snapshot", (bytes % 512, bytes > 4_096, remaining));
     Ok(())
 }
 
