@@ -219,13 +219,7 @@ fn large(
             connections: 10,
             rate: None,
             end: End::Total(plan.keys),
-            keys: Keys {
-                prefix: "bench/".into(),
-                count: plan.keys,
-                key_size: 16,
-                val_size: 256,
-                sequential: true,
-            },
+            keys: Keys { prefix: "bench/".into(), count: plan.keys, key_size: 16, val_size: 256, sequential: true },
             work: Work::Put,
         };
         let report = super::run(&load, |_| true).map_err(|error| error.to_string())?;

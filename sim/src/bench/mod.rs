@@ -200,7 +200,8 @@ async fn finish(shared: &Shared, mut clients: JoinSet<()>, mut told: impl FnMut(
             }
         }
     }
-    let late = format!("were due, and could not be sent until {} s after the end: every client waited", PATIENCE.as_secs());
+    let late =
+        format!("were due, and could not be sent until {} s after the end: every client waited", PATIENCE.as_secs());
     shared.tally.failed(late, shared.pace.unsent());
 }
 

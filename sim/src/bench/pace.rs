@@ -126,7 +126,10 @@ mod tests {
         let pace = Pace::new(Some(1_000), End::After(Duration::from_millis(20)));
         let due = taken(&pace);
         assert_eq!((due.len(), pace.unsent()), (20, 0));
-        assert!(due.windows(2).all(|two| two[1] - two[0] == Duration::from_millis(1)), "whoever waits, waits from then");
+        assert!(
+            due.windows(2).all(|two| two[1] - two[0] == Duration::from_millis(1)),
+            "whoever waits, waits from then"
+        );
         assert!(pace.began().elapsed() >= Duration::from_millis(19));
     }
 

@@ -34,8 +34,7 @@ pub const LEASE_REVOKE: Method<LeaseRevokeRequest, LeaseRevokeResponse> =
 pub const LEASE_KEEP_ALIVE: Method<LeaseKeepAliveRequest, LeaseKeepAliveResponse> =
     Method::new("/etcdserverpb.Lease/LeaseKeepAlive");
 /// Who is in the cluster.
-pub const MEMBER_LIST: Method<MemberListRequest, MemberListResponse> =
-    Method::new("/etcdserverpb.Cluster/MemberList");
+pub const MEMBER_LIST: Method<MemberListRequest, MemberListResponse> = Method::new("/etcdserverpb.Cluster/MemberList");
 /// How a member is.
 pub const STATUS: Method<StatusRequest, StatusResponse> = Method::new("/etcdserverpb.Maintenance/Status");
 /// A hash of the keys at a revision.

@@ -53,9 +53,9 @@ pub(super) fn quota(seen: &Seen) -> Vec<Finding> {
 /// A database holds far less than its file is large.
 pub(super) fn defrag(seen: &Seen) -> Vec<Finding> {
     let free = |status: &super::StatusSeen| status.db_size - status.db_size_in_use;
-    let sparse = seen.answered().filter(|(_, status)| {
-        free(status) >= WORTH && (status.db_size_in_use as f64) < status.db_size as f64 * DENSE
-    });
+    let sparse = seen
+        .answered()
+        .filter(|(_, status)| free(status) >= WORTH && (status.db_size_in_use as f64) < status.db_size as f64 * DENSE);
     let sparse: Vec<_> = sparse.collect();
     if sparse.is_empty() {
         return Vec::new();
@@ -64,7 +64,14 @@ pub(super) fn defrag(seen: &Seen) -> Vec<Finding> {
         .iter()
         .map(|(member, status)| {
             let leads = status.leader == status.member_id;
-            (leads, format!("etcdctl --endpoints {} defrag{}", member.endpoint, if leads { "   (the leader: last)" } else { "" }))
+            (
+                leads,
+                format!(
+                    "etcdctl --endpoints {} defrag{}",
+                    member.endpoint,
+                    if leads { "   (the leader: last)" } else { "" }
+                ),
+            )
         })
         .collect();
     advice.sort();

@@ -59,7 +59,8 @@ pub(super) fn alarms(seen: &Seen) -> Vec<Finding> {
 pub(super) fn revisions(seen: &Seen) -> Vec<Finding> {
     // Each entry makes one revision at most, so revisions may not be further apart than what was applied.
     let apart = |look: usize| -> Option<(&MemberSeen, &MemberSeen, u64)> {
-        let all: Vec<_> = seen.members.iter().filter_map(|member| Some((member, member.status[look].as_ref()?))).collect();
+        let all: Vec<_> =
+            seen.members.iter().filter_map(|member| Some((member, member.status[look].as_ref()?))).collect();
         let pairs = all.iter().enumerate().flat_map(|(n, one)| all[n + 1..].iter().map(move |other| (one, other)));
         let pairs = pairs.filter(|(one, other)| one.1.cluster_id == other.1.cluster_id);
         let gaps = pairs.map(|(one, other)| {
@@ -75,11 +76,7 @@ pub(super) fn revisions(seen: &Seen) -> Vec<Finding> {
     vec![Finding {
         severity: Severity::Critical,
         rule: "revisions-differ",
-        what: format!(
-            "{} and {} applied the same entries and have different data",
-            seen.name(one),
-            seen.name(other)
-        ),
+        what: format!("{} and {} applied the same entries and have different data", seen.name(one), seen.name(other)),
         evidence: evidence.collect(),
         advice: diverged(),
         read: "lesson 12 (consistency), chapters/12-consistency.md",
@@ -153,7 +150,12 @@ pub(super) fn lag(seen: &Seen) -> Vec<Finding> {
             rule: "raft-lag",
             what: format!("{} {what}", seen.name(member)),
             evidence: vec![
-                format!("committed {}, applied there {}: {} behind", count(committed), count(status.applied), count(behind)),
+                format!(
+                    "committed {}, applied there {}: {} behind",
+                    count(committed),
+                    count(status.applied),
+                    count(behind)
+                ),
                 format!("it applied {} within {:.0} s", count(moved), seen.window_s),
             ],
             advice: vec![
@@ -232,7 +234,8 @@ mod tests {
     #[test]
     fn the_figures_of_the_first_incident_are_found() {
         let mut seen = healthy();
-        for (n, applied, revision) in [(0, 1_098_420, 1_052_950), (1, 1_098_418, 1_025_860), (2, 1_098_408, 1_028_860)] {
+        for (n, applied, revision) in [(0, 1_098_420, 1_052_950), (1, 1_098_418, 1_025_860), (2, 1_098_408, 1_028_860)]
+        {
             both(&mut seen, n, |status| {
                 (status.applied, status.committed, status.revision) = (applied, applied, revision);
             });

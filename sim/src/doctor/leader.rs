@@ -15,12 +15,15 @@ pub(super) fn unreachable(seen: &Seen) -> Vec<Finding> {
     if down.is_empty() {
         return Vec::new();
     }
-    let (all, voters) = (down.len() == seen.members.len(), seen.list.iter().filter(|member| !member.is_learner).count());
+    let (all, voters) =
+        (down.len() == seen.members.len(), seen.list.iter().filter(|member| !member.is_learner).count());
     let tolerated = voters.saturating_sub(1) / 2;
     let names: Vec<String> = down.iter().map(|member| member.endpoint.clone()).collect();
     let verb = if names.len() == 1 { "does" } else { "do" };
-    let mut evidence: Vec<String> =
-        down.iter().map(|member| format!("{}: {}", member.endpoint, member.error.as_deref().unwrap_or("silent"))).collect();
+    let mut evidence: Vec<String> = down
+        .iter()
+        .map(|member| format!("{}: {}", member.endpoint, member.error.as_deref().unwrap_or("silent")))
+        .collect();
     if voters > 0 {
         evidence.push(format!("{} voting: {} may be down", counted(voters as u64, "member", "members"), tolerated));
     }
@@ -57,9 +60,9 @@ pub(super) fn without(seen: &Seen) -> Vec<Finding> {
         true => format!("there is no leader: {} {know} none", listed(&names)),
         false => format!("{} {know} no leader, though others do: cut off from them", listed(&names)),
     };
-    let evidence = seen.answered().map(|(member, status)| {
-        format!("{}: leader {:x}, term {}", seen.name(member), status.leader, status.term)
-    });
+    let evidence = seen
+        .answered()
+        .map(|(member, status)| format!("{}: leader {:x}, term {}", seen.name(member), status.leader, status.term));
     vec![Finding {
         severity: Severity::Critical,
         rule: "no-leader",
@@ -80,15 +83,16 @@ pub(super) fn several(seen: &Seen) -> Vec<Finding> {
         let statuses = seen.members.iter().filter_map(move |member| member.status[look].as_ref());
         statuses.filter(|status| status.leader != 0).map(|status| (status.cluster_id, status.leader)).collect()
     };
-    let clusters = |leaders: &BTreeSet<(u64, u64)>| leaders.iter().map(|(cluster, _)| *cluster).collect::<BTreeSet<_>>().len();
+    let clusters =
+        |leaders: &BTreeSet<(u64, u64)>| leaders.iter().map(|(cluster, _)| *cluster).collect::<BTreeSet<_>>().len();
     let last = both(1);
     // A switch that is under way looks like this for a moment.
     if last.len() <= clusters(&last) || both(0).len() <= clusters(&both(0)) {
         return Vec::new();
     }
-    let evidence = seen.answered().map(|(member, status)| {
-        format!("{}: follows {:x} in term {}", seen.name(member), status.leader, status.term)
-    });
+    let evidence = seen
+        .answered()
+        .map(|(member, status)| format!("{}: follows {:x} in term {}", seen.name(member), status.leader, status.term));
     vec![Finding {
         severity: Severity::Critical,
         rule: "several-leaders",
@@ -141,7 +145,8 @@ pub(super) fn flapping(seen: &Seen) -> Vec<Finding> {
         what: format!("{what}: each time, nobody is served for about an election timeout"),
         evidence,
         advice: vec![
-            "look at the disk first: one fsync that takes longer than the election timeout silences a leader".to_owned(),
+            "look at the disk first: one fsync that takes longer than the election timeout silences a leader"
+                .to_owned(),
             "then at CPU and network of the leader; --election-timeout should be ten round trips at least".to_owned(),
             "etcd 3.4: switch on --pre-vote, or a member that comes back deposes a healthy leader".to_owned(),
         ],
@@ -167,7 +172,8 @@ pub(super) fn heartbeats(seen: &Seen) -> Vec<Finding> {
             .collect(),
         advice: vec![
             "look at the fsync times of the same member, and at what else runs on its machine".to_owned(),
-            "if the machine cannot be helped: --heartbeat-interval 200 --election-timeout 2000 at every member".to_owned(),
+            "if the machine cannot be helped: --heartbeat-interval 200 --election-timeout 2000 at every member"
+                .to_owned(),
         ],
         read: "lesson 04 (Raft), chapters/04-raft.md",
     }]

@@ -145,7 +145,8 @@ pub(super) fn clocks(seen: &Seen) -> Vec<Finding> {
             })
             .collect(),
         advice: vec![
-            "Raft does not mind (its timers count for themselves); tokens, certificates and the times in logs do".to_owned(),
+            "Raft does not mind (its timers count for themselves); tokens, certificates and the times in logs do"
+                .to_owned(),
             "keep time by chrony or ntpd on every machine: chronyc tracking".to_owned(),
         ],
         read: "lesson 24 (operations), chapters/04-raft.md",
@@ -157,7 +158,8 @@ pub(super) fn unseen(seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_unseen = |member: &&super::seen::Listed| seen.endpoint_of(member.id).is_none();
     let down = seen.members.iter().any(|member| member.last().is_none());
-    let (started, never): (Vec<_>, Vec<_>) = seen.list.iter().filter(is_unseen).partition(|member| !member.name.is_empty());
+    let (started, never): (Vec<_>, Vec<_>) =
+        seen.list.iter().filter(is_unseen).partition(|member| !member.name.is_empty());
     if !never.is_empty() {
         findings.push(Finding {
             severity: Severity::Warning,

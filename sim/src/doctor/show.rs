@@ -61,7 +61,11 @@ impl Report {
             return format!("{}{notes}; {looked}", paint(GOOD, "nothing is wrong"));
         }
         let critical = paint(if critical > 0 { BAD } else { DIM }, format!("{critical} critical"));
-        format!("{critical}, {}, {}; {looked}", counted(warnings, "warning", "warnings"), counted(notes, "note", "notes"))
+        format!(
+            "{critical}, {}, {}; {looked}",
+            counted(warnings, "warning", "warnings"),
+            counted(notes, "note", "notes")
+        )
     }
 }
 
