@@ -49,7 +49,9 @@ fn serve(connection: TcpStream, handle: Handle, graceful: &GracefulShutdown) {
         let handle = handle.clone();
         async move { Ok::<_, Infallible>(answer(&handle, call).await) }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // As many as etcd takes: an API server has a stream for each of its watches, all on one connection.
+    builder.http2().max_concurrent_streams(u32::MAX);
     let connection = builder.serve_connection(TokioIo::new(Tolerant::new(connection)), service).into_owned();
     let watched = graceful.watch(connection);
     tokio::spawn(async move {

@@ -15,7 +15,7 @@
 //! # Reading order
 //! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
 //! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
-//! [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many, [`status`] etcd's errors as gRPC has
+//! [`rpc`] is the table of etcd's calls with one answer, [`wire`] their bytes, [`streams`] the calls with many answers, [`status`] etcd's errors as gRPC has
 //! them.
 //!
 //! # Left out so far
@@ -32,6 +32,7 @@ mod rpc;
 mod spare;
 mod status;
 mod streams;
+mod wire;
 
 pub use driver::{Handle, Running, ServeError};
 pub use options::Options;

@@ -4,15 +4,13 @@
 
 use super::driver::Handle;
 use super::status::{credentials, status};
+use super::wire;
 use crate::api::{AuthRequest, AuthResponse, Request, Response};
 use crate::pb::etcdserverpb::*;
 use prost::Message;
 use tonic::body::Body;
 use tonic::codegen::http;
-use tonic::server::Grpc;
 use tonic::{Code, Status};
-use tonic_prost::ProstCodec;
-use tower::service_fn;
 
 /// More than etcd's own limit of a request: the member refuses what is too long, in etcd's words.
 pub(super) const MAX_MESSAGE: usize = 64 << 20;
@@ -131,27 +129,23 @@ struct MoveLeaderRequest {
 
 async fn unary<I, O>(
     handle: &Handle,
-    call: http::Request<
-        impl hyper::body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send> + Send + 'static,
-    >,
-    ask: impl Fn(I) -> Request + Clone + Send + Sync + 'static,
-    unwrap: impl Fn(Response) -> Option<O> + Clone + Send + Sync + 'static,
+    call: http::Request<impl hyper::body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>>,
+    ask: impl Fn(I) -> Request,
+    unwrap: impl Fn(Response) -> Option<O>,
 ) -> http::Response<Body>
 where
-    I: Message + Default + 'static,
-    O: Message + Default + 'static,
+    I: Message + Default,
+    O: Message,
 {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
-    let service = service_fn(move |request: tonic::Request<I>| {
-        let (handle, who, ask, unwrap) = (handle.clone(), who.clone(), ask.clone(), unwrap.clone());
-        async move {
-            let response = handle.ask(who, ask(request.into_inner())).await.map_err(|error| status(&error))?;
-            let answer = unwrap(response).expect("invariant: the member answers what was asked");
-            Ok::<_, Status>(tonic::Response::new(answer))
-        }
-    });
-    let codec = ProstCodec::<O, I>::default();
-    Grpc::new(codec).max_decoding_message_size(MAX_MESSAGE).unary(service, call).await
+    let who = credentials(call.headers());
+    let request = match wire::request(call.into_body()).await {
+        Ok(request) => request,
+        Err(status) => return status.into_http(),
+    };
+    match handle.ask(who, ask(request)).await {
+        Ok(response) => wire::answer(&unwrap(response).expect("invariant: the member answers what was asked")),
+        Err(error) => status(&error).into_http(),
+    }
 }
 
 fn unknown(path: &str) -> http::Response<Body> {

@@ -63,6 +63,8 @@ pub enum Unit {
     Ms,
     /// Seconds.
     Seconds,
+    /// Microseconds.
+    Micros,
     /// Bytes.
     Bytes,
 }
@@ -99,12 +101,20 @@ enum Figure {
     Rate,
     P50,
     P99,
+    /// Of the server, for an answer: what other work on the machine changes least.
+    Cpu,
 }
 
-const BUSY: &[(&str, Figure, Bound)] =
-    &[("", Figure::Rate, Bound::AtLeast(1.5)), ("", Figure::P99, Bound::AtMost(1.0))];
-const HEARD: &[(&str, Figure, Bound)] =
-    &[("event", Figure::P50, Bound::AtMost(1.0)), ("event", Figure::P99, Bound::AtMost(1.0))];
+const BUSY: &[(&str, Figure, Bound)] = &[
+    ("", Figure::Rate, Bound::AtLeast(1.5)),
+    ("", Figure::P99, Bound::AtMost(1.0)),
+    ("", Figure::Cpu, Bound::AtMost(1.0)),
+];
+const HEARD: &[(&str, Figure, Bound)] = &[
+    ("event", Figure::P50, Bound::AtMost(1.0)),
+    ("event", Figure::P99, Bound::AtMost(1.0)),
+    ("event", Figure::Cpu, Bound::AtMost(1.0)),
+];
 
 fn turns(plan: &Plan) -> Vec<Turn> {
     let keys = |count| Keys { prefix: "bench/".into(), count, key_size: 16, val_size: 256, sequential: false };
@@ -173,7 +183,10 @@ fn take_turns(
                     return Ok(());
                 }
                 let load = Load { endpoints: vec![servers[n].endpoint()], ..turn.load.clone() };
+                let cpu_s = || servers[n].cpu_s().unwrap_or_default();
+                let before = cpu_s();
                 let report = super::run(&load, |_| true).map_err(|error| error.to_string())?;
+                let cpu_s = cpu_s() - before;
                 if let Some((error, times)) = report.errors.iter().next() {
                     told(&format!("  {times} × {error}"));
                 }
@@ -184,6 +197,7 @@ fn take_turns(
                         Figure::Rate => row.per_second,
                         Figure::P50 => row.p50_ms,
                         Figure::P99 => row.p99_ms,
+                        Figure::Cpu => cpu_s * 1e6 / row.count as f64,
                     });
                 }
             }
@@ -193,6 +207,7 @@ fn take_turns(
                 Figure::Rate => ("", Unit::PerSecond),
                 Figure::P50 => (", p50", Unit::Ms),
                 Figure::P99 => (", p99", Unit::Ms),
+                Figure::Cpu => (", CPU for one", Unit::Micros),
             };
             rows.push(compared(&format!("{}{what}", turn.name), unit, seen.map(median), *bound));
         }
@@ -258,6 +273,7 @@ impl Table {
                 Unit::PerSecond => format!("{}/s", count(value.round() as u64)),
                 Unit::Ms => format!("{} ms", ms(value)),
                 Unit::Seconds => format!("{value:.2} s"),
+                Unit::Micros => format!("{value:.1} µs"),
                 Unit::Bytes => bytes(value as u64),
             };
             let bound = match row.bound {

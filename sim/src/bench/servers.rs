@@ -103,6 +103,17 @@ impl Server {
         Some(kib * 1024.0)
     }
 
+    /// Seconds of CPU time that it took so far, where the system tells (Linux).
+    pub(super) fn cpu_s(&self) -> Option<f64> {
+        /// Linux counts in hundredths of a second, whatever the kernel's own tick is.
+        const TICKS_A_SECOND: f64 = 100.0;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.as_ref()?.id())).ok()?;
+        // The second word is the program's name, in brackets, and may have blanks: user and system time are 14 and 15.
+        let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+        let (user, system): (f64, f64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some((user + system) / TICKS_A_SECOND)
+    }
+
     fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             // It may have ended by itself.

@@ -49,7 +49,7 @@ impl ClientError {
 }
 
 /// gRPC's name of a code.
-pub fn code_name(code: u32) -> &'static str {
+fn code_name(code: u32) -> &'static str {
     const NAMES: [&str; 17] = [
         "OK",
         "CANCELLED",

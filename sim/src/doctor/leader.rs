@@ -239,8 +239,7 @@ mod tests {
             let mut metrics = metrics_with("");
             metrics.add(&format!("etcd_server_leader_changes_seen_total {changes}"));
             metrics.add("process_start_time_seconds 1000000");
-            metrics.at_s = Some(1_000_000.0 + up as f64);
-            metrics
+            metrics.read_at(1_000_000.0 + up as f64)
         };
         for (changes, up, found) in [(20, 7_200, true), (4, 7_200, false), (20, 300, false)] {
             let mut seen = healthy();

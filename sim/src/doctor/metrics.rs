@@ -9,7 +9,7 @@ pub struct Metrics {
     /// By name: upper bounds, and the observations up to each.
     buckets: BTreeMap<String, Vec<(f64, f64)>>,
     /// When it was read: seconds since 1970 of this machine's clock.
-    pub at_s: Option<f64>,
+    at_s: Option<f64>,
 }
 
 impl Metrics {
@@ -18,6 +18,12 @@ impl Metrics {
         let mut metrics = Metrics::default();
         text.lines().for_each(|line| metrics.add(line));
         metrics
+    }
+
+    /// With the moment at which it was read.
+    #[must_use]
+    pub fn read_at(self, at_s: f64) -> Metrics {
+        Metrics { at_s: Some(at_s), ..self }
     }
 
     /// Reads a line.

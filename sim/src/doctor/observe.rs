@@ -135,7 +135,7 @@ async fn look_at(endpoint: Endpoint) -> Look {
     let page = http1::get(&endpoint, "/version", PATIENCE).await.ok();
     let clock = page.and_then(|page| clock(&page.date?, began, wall_s()));
     let page = http1::get(&endpoint, "/metrics", PATIENCE).await.ok().filter(|page| page.status == 200);
-    let metrics = page.map(|page| Metrics { at_s: Some(wall_s()), ..Metrics::parse(&page.body) });
+    let metrics = page.map(|page| Metrics::parse(&page.body).read_at(wall_s()));
     (status, metrics, clock)
 }
 
