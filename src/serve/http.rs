@@ -64,13 +64,14 @@ async fn answer(handle: &Handle, call: Call) -> Answer {
     let is_grpc =
         call.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     match call.uri().path() {
-        "/health" => health(handle).await,
+        "/health" => Box::pin(health(handle)).await,
         "/version" => {
             json(StatusCode::OK, format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version()))
         }
-        "/etcdserverpb.Watch/Watch" => streams::watch(handle, call).await,
-        "/etcdserverpb.Lease/LeaseKeepAlive" => streams::keep_alive(handle, call).await,
-        _ if is_grpc => rpc::answer(handle, call).await,
+        // Boxed, since a call's task is moved several times before it runs, and these are kilobytes.
+        "/etcdserverpb.Watch/Watch" => Box::pin(streams::watch(handle, call)).await,
+        "/etcdserverpb.Lease/LeaseKeepAlive" => Box::pin(streams::keep_alive(handle, call)).await,
+        _ if is_grpc => Box::pin(rpc::answer(handle, call)).await,
         _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }

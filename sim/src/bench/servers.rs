@@ -5,7 +5,7 @@
 use crate::client::{Channel, Endpoint, method};
 use seedbed::pb::etcdserverpb::RangeRequest;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +16,16 @@ const START: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(20);
 /// Between two attempts to reach it.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// A free address. All of 127.0.0.0/8 is this machine on Linux, so the process has a host of its own there: a port that is
+/// free on 127.0.0.1 may be some connection's before the server listens. Elsewhere that risk is taken.
+fn address() -> Result<String, String> {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let own = TcpListener::bind((Ipv4Addr::new(127, 1 + a % 254, b, c), 0));
+    let free = own.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let address = free.and_then(|listener| listener.local_addr());
+    address.map(|address| address.to_string()).map_err(|error| format!("no free port: {error}"))
+}
 
 /// See the module. It ends with the value, and its data goes.
 pub(super) struct Server {
@@ -32,10 +42,6 @@ impl Server {
         let folder = dir.join(format!("seedbed-bench-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let address = || -> Result<String, String> {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-            free.map(|address| address.to_string()).map_err(|error| format!("no free port: {error}"))
-        };
         let client = address()?.parse()?;
         let mut server = Server { command: command.to_owned(), folder, client, peer: address()?, process: None };
         server.spawn().await?;
