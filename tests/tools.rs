@@ -8,7 +8,7 @@ mod folder;
 use etcd::tools;
 use folder::Folder;
 use serde_json::Value;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -35,6 +35,9 @@ impl Seedbed {
             assert!(begun.elapsed() < PATIENCE, "it does not serve");
             sleep(Duration::from_millis(20));
         }
+        // A put waits for a leader: from here on there is one.
+        let (code, _, error) = seedbed(&["bench", "put", "--endpoints", &member.address, "--total", "1"]);
+        assert_eq!(code, 0, "{error}");
         member
     }
 }
@@ -46,8 +49,12 @@ impl Drop for Seedbed {
     }
 }
 
+/// Where nobody listens. On Linux the process has a host of its own in 127.0.0.0/8: a port that is free on 127.0.0.1 may be
+/// some connection's before a server listens.
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let own = TcpListener::bind((Ipv4Addr::new(127, 1 + a % 254, b, c), 0));
+    let listener = own.or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port");
     listener.local_addr().expect("it is bound").to_string()
 }
 

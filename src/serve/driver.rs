@@ -195,13 +195,18 @@ impl Driver {
 
     fn run(&mut self, inputs: &Receiver<Command>) -> Result<(), ServeError> {
         loop {
-            let mut next = Some(self.receive(inputs));
+            let waits = self.due.pop_front().map(Command::Input);
+            let mut next = Some(waits.unwrap_or_else(|| self.receive(inputs)));
             let mut steps = 0;
             while let Some(command) = next {
-                if let Command::Stop = command {
-                    return Ok(());
+                let ends = match command {
+                    Command::Stop => Some(Ok(())),
+                    command => self.step(command).err().map(Err),
+                };
+                if let Some(ended) = ends {
+                    self.tell();
+                    return ended;
                 }
-                self.step(command)?;
                 steps += 1;
                 next = match self.due.pop_front() {
                     Some(input) => Some(Command::Input(input)),
