@@ -123,8 +123,7 @@ mod tests {
             errors: BTreeMap::from([("etcdserver: no leader (UNAVAILABLE)".into(), 3)]),
         };
         let text = anstream::adapter::strip_str(&report.text(100)).to_string();
-        let expected = "\
-     answers  a second  p50 ms   p90   p99  p99.9    max
+        let expected = "     answers  a second  p50 ms   p90   p99  p99.9    max
 put   12,000    12,000    0.42  1.50  19.1    120  1,200
 closed loop; 100 clients over 1 connection; 1.0 s; times count from when a request was sent
 3 × etcdserver: no leader (UNAVAILABLE)

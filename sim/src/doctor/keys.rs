@@ -88,12 +88,13 @@ pub(super) fn hashes(seen: &Seen) -> Vec<Finding> {
     let hashed: Vec<_> =
         seen.members.iter().filter_map(|member| Some((member, member.hash.as_ref()?.as_ref().ok()?))).collect();
     // What was compacted meanwhile is not in the hash: only hashes with the same past can be compared.
-    let comparable = |one: &&super::HashSeen, other: &super::HashSeen| {
+    let comparable = |one: &super::HashSeen, other: &super::HashSeen| {
         one.revision == other.revision && one.compacted == other.compacted
     };
-    let differs = hashed.iter().enumerate().any(|(n, (_, one))| {
-        hashed[n + 1..].iter().any(|(_, other)| comparable(&one, other) && one.hash != other.hash)
-    });
+    let differs = hashed
+        .iter()
+        .enumerate()
+        .any(|(n, (_, one))| hashed[n + 1..].iter().any(|(_, other)| comparable(one, other) && one.hash != other.hash));
     if !differs {
         return Vec::new();
     }
