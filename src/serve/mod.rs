@@ -15,8 +15,8 @@
 //! # Reading order
 //! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
 //! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
-//! [`rpc`] is the table of etcd's calls with one answer, [`wire`] their bytes, [`streams`] the calls with many answers, [`status`] etcd's errors as gRPC has
-//! them.
+//! [`rpc`] is the table of etcd's calls with one answer, [`wire`] their bytes, [`streams`] the calls with many answers,
+//! [`status`] etcd's errors as gRPC has them.
 //!
 //! # Left out so far
 //! Peers (a cluster has one member), TLS, metrics, the JSON gateway, the services `v3lock` and `v3election`, snapshots

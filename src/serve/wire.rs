@@ -1,9 +1,8 @@
 //! A call with one request and one answer, as bytes.
 //!
-//! Four of five calls of any client are of this kind, and all that is to be done for one on the wire is to take five
-//! bytes off a request and to put five before an answer. tonic's general machinery gives each of them buffers of 8 KiB in
-//! both directions and a stream to read one message from; under load that was a third of what a request cost. Streams
-//! still go through it ([`super::streams`]).
+//! All that is to be done for one on the wire is to take five bytes off a request and to put five before an answer. So
+//! that is what is done: tonic's general machinery, which streams still go through ([`super::streams`]), gives each call
+//! buffers of 8 KiB in both directions and a stream to read one message from.
 
 use super::rpc::MAX_MESSAGE;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
