@@ -1,4 +1,4 @@
-//! `seedbed bench` and `seedbed doctor` against a member of ours, and the doctor against a real etcd where there is one.
+//! `seedbed bench` and `seedbed doctor` against a member of ours; the doctor against a real etcd, too.
 
 #[path = "support/etcd.rs"]
 mod etcd;
@@ -49,8 +49,8 @@ impl Drop for Seedbed {
     }
 }
 
-/// Where nobody listens. On Linux the process has a host of its own in 127.0.0.0/8: a port that is free on 127.0.0.1 may be
-/// some connection's before a server listens.
+/// Where nobody listens. On Linux the process has a host of its own in 127.0.0.0/8: a port that is free on 127.0.0.1 may
+/// be some connection's before a server listens.
 fn free_address() -> String {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     let own = TcpListener::bind((Ipv4Addr::new(127, 1 + a % 254, b, c), 0));

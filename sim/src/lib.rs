@@ -33,7 +33,8 @@
 //! what is wrong with one; [`client`] is what they speak through.
 //!
 //! Only the edge touches the real machine: [`cli`], [`capsule`], [`watch`] (files and the terminal), [`run`] and
-//! [`sweep`] (threads, CPU time), [`client`] and [`bench`] (sockets). The rest is as pure as the store; `tests/tidy.rs` holds it to that.
+//! [`sweep`] (threads, CPU time), [`client`] and [`bench`] (sockets). The rest is as pure as the store;
+//! `tests/tidy.rs` holds it to that.
 //!
 //! # Reading order
 //! [`world`] (its essay, then `heap`, `random`, `net`, `disk`, `process`), [`scenario`], [`check`] and [`check::raft`],

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-/// Inputs that are taken before those who were answered meanwhile are told: each telling wakes a thread, and a thread that
-/// is awake finds more to do when it is told of many.
+/// Inputs that are taken before those who were answered meanwhile are told: each telling wakes a thread, and a thread
+/// that is awake finds more to do when it is told of many.
 const BATCH: usize = 64;
 
 /// Why a member does not serve, or no longer.

@@ -10,14 +10,14 @@
 //!
 //! **Closed and open loops answer different questions.** In a closed loop N clients ask again as soon as they are
 //! answered: it finds the largest rate, and its latencies are those of a full house. When the server stalls, a closed
-//! loop stalls with it and sees *one* slow request, where users would have seen hundreds (coordinated omission). The open
-//! loop (`--rate`) fixes when each request is due, whatever the server does, and counts from there: a request that
+//! loop stalls with it and sees *one* slow request, where users would have seen hundreds (coordinated omission). The
+//! open loop (`--rate`) fixes when each request is due, whatever the server does, and counts from there: a request that
 //! could not even be sent because all clients waited has waited.
 //!
 //! Everything runs on one thread, so that the generator takes one core at most, and known amounts of it.
 //!
-//! Left out: load from several machines (run it on each, and add up), values that compress badly or well, a warm-up (the
-//! first requests count).
+//! Left out: load from several machines (run it on each, and add up), values that compress badly or well, a warm-up
+//! (the first requests count).
 
 pub mod compare;
 mod keys;
@@ -132,8 +132,8 @@ struct Shared {
 /// Runs a load. `told` hears of the progress, and says `false` to end it early.
 ///
 /// # Errors
-/// [`ClientError`] if the clients cannot connect, or cannot put the keys that they are to read. What goes wrong later is
-/// counted in the report.
+/// [`ClientError`] if the clients cannot connect, or cannot put the keys that they are to read. What goes wrong later
+/// is counted in the report.
 pub fn run(load: &Load, told: impl FnMut(Progress) -> bool) -> Result<Report, ClientError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("the system gives out a poll");

@@ -44,8 +44,8 @@ impl Pace {
         self.stopped.set(true);
     }
 
-    /// Waits until the next request is due, and says since when it is. `None`: there is none. What was due and could not
-    /// be sent within [`PATIENCE`] of the end is not sent any more.
+    /// Waits until the next request is due, and says since when it is. `None`: there is none. What was due and could
+    /// not be sent within [`PATIENCE`] of the end is not sent any more.
     pub(super) async fn next(&self) -> Option<Instant> {
         let late = if self.rate.is_some() { PATIENCE } else { Duration::ZERO };
         let over = |began: Instant| match self.end {

@@ -17,8 +17,8 @@ const STOP: Duration = Duration::from_secs(20);
 /// Between two attempts to reach it.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A free address. All of 127.0.0.0/8 is this machine on Linux, so the process has a host of its own there: a port that is
-/// free on 127.0.0.1 may be some connection's before the server listens. Elsewhere that risk is taken.
+/// A free address. All of 127.0.0.0/8 is this machine on Linux, so the process has a host of its own there: a port that
+/// is free on 127.0.0.1 may be some connection's before the server listens. Elsewhere that risk is taken.
 fn address() -> Result<String, String> {
     let [_, a, b, c] = std::process::id().to_be_bytes();
     let own = TcpListener::bind((Ipv4Addr::new(127, 1 + a % 254, b, c), 0));

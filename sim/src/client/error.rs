@@ -7,8 +7,8 @@ use super::Endpoint;
 pub enum ClientError {
     /// Nobody answers there.
     #[error(
-        "no server at {endpoint}: {what}; start one there (`seedbed serve`, `etcd`), or name where it serves clients by \
-         --endpoints"
+        "no server at {endpoint}: {what}; start one there (`seedbed serve`, `etcd`), or name where it serves clients \
+         by --endpoints"
     )]
     Unreachable {
         /// Where.

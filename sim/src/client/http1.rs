@@ -1,4 +1,4 @@
-//! Pages: `/metrics`, `/health`, by HTTP/1.0. The server closes the connection behind the page, so nothing is in pieces.
+//! Pages: `/metrics`, `/health`, by HTTP/1.0. The server closes the connection behind the page, so all is in one piece.
 
 use super::{ClientError, Endpoint};
 use std::time::Duration;

@@ -108,9 +108,14 @@ pub(super) fn slow_fsync(seen: &Seen) -> Vec<Finding> {
         what: "the disk is slow to make the log durable, and every write waits for that".to_owned(),
         evidence,
         advice: vec![
-            format!("a healthy disk needs {} ms at the 99th of a hundred: an SSD of its own for the data directory", FSYNC_S * 1e3),
+            format!(
+                "a healthy disk needs {} ms at the 99th of a hundred: an SSD of its own for \
+                 the data directory",
+                FSYNC_S * 1e3
+            ),
             "look at what else writes there: iostat -x 1".to_owned(),
-            "measure the disk alone: fio --rw=write --ioengine=sync --fdatasync=1 --size=22m --bs=2300 --name=wal --directory=DIR"
+            "measure the disk alone: fio --rw=write --ioengine=sync --fdatasync=1 --size=22m --bs=2300 --name=wal \
+             --directory=DIR"
                 .to_owned(),
         ],
         read: "lesson 14 (latency), chapters/04-raft.md",

@@ -3,7 +3,7 @@
 use super::{Finding, MemberSeen, Seen, Severity};
 use crate::story::words::{count, listed};
 
-/// Revisions by which two members may differ beside what their applied entries explain: Status does not read both at once.
+/// Revisions by which two members may differ beside what their applied entries explain: Status reads one by one.
 const SLACK: u64 = 100;
 /// A member that is so many entries behind refuses requests.
 const BACKLOG: u64 = 5_000;

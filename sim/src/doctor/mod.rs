@@ -11,7 +11,7 @@
 //! ```
 //!
 //! It only reads. What it asks (Status, MemberList, HashKV, two pages of HTTP) goes neither through the log nor through
-//! the leader, so it works where nothing else does: on a member that is cut off, in a cluster without a leader.
+//! the leader, so it works where nothing else does: at a member that is cut off, in a cluster without a leader.
 //!
 //! A rule speaks of what it has seen. Where a question was not answered the rules that need the answer are silent, and a
 //! note says so.
