@@ -33,8 +33,18 @@ const IMPURE: &[&str] = &[
 const UNSTABLE: &[&str] = &["HashMap", "HashSet", "RandomState", ".ln()", ".exp()", ".powf(", ".sin()", ".cos()"];
 
 /// What of sim/ may touch the real machine: it reads scenarios, writes reports, runs workers, draws on a terminal.
-const EDGE: &[&str] =
-    &["sim/src/main.rs", "sim/src/run.rs", "sim/src/sweep.rs", "sim/src/capsule.rs", "sim/src/cli", "sim/src/watch"];
+/// The tools speak to clusters that run for real.
+const EDGE: &[&str] = &[
+    "sim/src/main.rs",
+    "sim/src/run.rs",
+    "sim/src/sweep.rs",
+    "sim/src/capsule.rs",
+    "sim/src/cli",
+    "sim/src/watch",
+    "sim/src/client",
+    "sim/src/bench",
+    "sim/src/doctor/observe.rs",
+];
 
 /// Where a set is only looked up in, never walked.
 const LOOKUP_ONLY: &[&str] = &["sim/src/check/wgl.rs", "sim/src/check/keys.rs", "sim/src/check/foreign"];

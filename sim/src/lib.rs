@@ -29,8 +29,12 @@
 //!
 //! [`inspect`] stands apart: it tells what is in etcd's files, ours and a real etcd's, through the store's own readers.
 //!
+//! Two more speak to clusters that run for real, ours or another's: [`bench`] puts load on one, [`doctor`] says
+//! what is wrong with one; [`client`] is what they speak through.
+//!
 //! Only the edge touches the real machine: [`cli`], [`capsule`], [`watch`] (files and the terminal), [`run`] and
-//! [`sweep`] (threads, CPU time). The rest is as pure as the store; `tests/tidy.rs` holds it to that.
+//! [`sweep`] (threads, CPU time), [`client`] and [`bench`] (sockets). The rest is as pure as the store;
+//! `tests/tidy.rs` holds it to that.
 //!
 //! # Reading order
 //! [`world`] (its essay, then `heap`, `random`, `net`, `disk`, `process`), [`scenario`], [`check`] and [`check::raft`],
@@ -46,10 +50,13 @@ compile_error!(
      unset RUSTFLAGS and RUSTDOCFLAGS, which replace that setting"
 );
 
+pub mod bench;
 pub mod capsule;
 pub mod check;
 pub mod cli;
+pub mod client;
 pub mod crash;
+pub mod doctor;
 mod explain;
 mod figures;
 pub mod inspect;

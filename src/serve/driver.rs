@@ -28,6 +28,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+/// Inputs that are taken before those who were answered meanwhile are told: each telling wakes a thread, and a thread
+/// that is awake finds more to do when it is told of many.
+const BATCH: usize = 64;
+
 /// Why a member does not serve, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -163,6 +167,9 @@ struct Driver {
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
     next_call: u64,
     streams: BTreeMap<StreamId, UnboundedSender<WatchResponse>>,
+    /// What was answered since anyone was told.
+    replies: Vec<(RequestId, Result<Response, Error>)>,
+    responses: Vec<(StreamId, WatchResponse)>,
     commands: Sender<Command>,
     runtime: tokio::runtime::Handle,
 }
@@ -191,6 +198,8 @@ impl Driver {
             calls: BTreeMap::new(),
             next_call: 1,
             streams: BTreeMap::new(),
+            replies: Vec::new(),
+            responses: Vec::new(),
             commands,
             runtime,
         };
@@ -200,37 +209,59 @@ impl Driver {
 
     fn run(&mut self, inputs: &Receiver<Command>) -> Result<(), ServeError> {
         loop {
-            let input = match self.due.pop_front() {
-                Some(input) => input,
-                None => match self.receive(inputs) {
-                    Command::Stop => return Ok(()),
-                    Command::Input(input) => input,
-                    Command::Said(stream, said, hears) => {
-                        // Who said it may have gone.
-                        let _ = hears.send(());
-                        Input::Stream(stream, said)
-                    }
-                    Command::Ask(who, request, reply) => {
-                        let id = RequestId(self.next_call);
-                        self.next_call += 1;
-                        self.calls.insert(id, reply);
-                        Input::RequestAs(id, who, request)
-                    }
-                    Command::Open(stream, who, to) => {
-                        self.streams.insert(stream, to);
-                        Input::Stream(stream, StreamInput::OpenedBy(who))
-                    }
-                },
-            };
-            match &input {
-                Input::Disk(done) => self.disk.get().reported(done.id),
-                Input::Stream(stream, StreamInput::Closed) => drop(self.streams.remove(stream)),
-                _ => {}
+            let waits = self.due.pop_front().map(Command::Input);
+            let mut next = Some(waits.unwrap_or_else(|| self.receive(inputs)));
+            let mut steps = 0;
+            while let Some(command) = next {
+                let ends = match command {
+                    Command::Stop => Some(Ok(())),
+                    command => self.step(command).err().map(Err),
+                };
+                if let Some(ended) = ends {
+                    self.tell();
+                    return ended;
+                }
+                steps += 1;
+                next = match self.due.pop_front() {
+                    Some(input) => Some(Command::Input(input)),
+                    None if steps < BATCH => inputs.try_recv().ok(),
+                    None => None,
+                };
             }
-            self.member.step(now(self.start), input, &mut self.effects);
-            if let Some(reason) = self.carry_out() {
-                return Err(ServeError::Stopped(reason));
+            self.tell();
+        }
+    }
+
+    /// Hands an input to the member, and does what it asks; who waits for an answer waits on.
+    fn step(&mut self, command: Command) -> Result<(), ServeError> {
+        let input = match command {
+            Command::Stop => unreachable!("invariant: the crank is not turned for that"),
+            Command::Input(input) => input,
+            Command::Said(stream, said, hears) => {
+                // Who said it may have gone.
+                let _ = hears.send(());
+                Input::Stream(stream, said)
             }
+            Command::Ask(who, request, reply) => {
+                let id = RequestId(self.next_call);
+                self.next_call += 1;
+                self.calls.insert(id, reply);
+                Input::RequestAs(id, who, request)
+            }
+            Command::Open(stream, who, to) => {
+                self.streams.insert(stream, to);
+                Input::Stream(stream, StreamInput::OpenedBy(who))
+            }
+        };
+        match &input {
+            Input::Disk(done) => self.disk.get().reported(done.id),
+            Input::Stream(stream, StreamInput::Closed) => drop(self.streams.remove(stream)),
+            _ => {}
+        }
+        self.member.step(now(self.start), input, &mut self.effects);
+        match self.carry_out() {
+            Some(reason) => Err(ServeError::Stopped(reason)),
+            None => Ok(()),
         }
     }
 
@@ -244,7 +275,7 @@ impl Driver {
         }
     }
 
-    /// Does what the last step asked for.
+    /// Does what the last step asked for, and keeps what it answered for [`Driver::tell`].
     fn carry_out(&mut self) -> Option<StopReason> {
         for op in self.effects.disk.drain(..) {
             let done = self.disk.get().start(op);
@@ -253,22 +284,28 @@ impl Driver {
         for job in self.effects.jobs.drain(..) {
             begin(&self.runtime, self.commands.clone(), job);
         }
-        for (id, result) in self.effects.replies.drain(..) {
+        self.replies.append(&mut self.effects.replies);
+        self.responses.append(&mut self.effects.watch);
+        let (deadline, stop) = (self.effects.deadline, self.effects.stop.take());
+        self.effects.clear();
+        self.effects.deadline = deadline;
+        stop
+    }
+
+    /// Tells those who wait.
+    fn tell(&mut self) {
+        for (id, result) in self.replies.drain(..) {
             if let Some(reply) = self.calls.remove(&id) {
                 // Who asked may have gone.
                 let _ = reply.send(result);
             }
         }
-        for (stream, response) in self.effects.watch.drain(..) {
+        for (stream, response) in self.responses.drain(..) {
             if let Some(to) = self.streams.get(&stream) {
                 // A stream that has gone says so soon.
                 let _ = to.send(response);
             }
         }
-        let (deadline, stop) = (self.effects.deadline, self.effects.stop.take());
-        self.effects.clear();
-        self.effects.deadline = deadline;
-        stop
     }
 }
 

@@ -64,6 +64,7 @@ fn serve(connection: TcpStream, permit: OwnedSemaphorePermit, handle: Handle, gr
         async move { Ok::<_, Infallible>(answer(&handle, call).await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // As many streams as etcd takes: an API server has one for each of its watches, all on one connection.
     builder
         .http2()
         .max_concurrent_streams(u32::MAX)
@@ -85,13 +86,14 @@ async fn answer(handle: &Handle, call: Call) -> Answer {
         call.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     let call = call.map(|body| Limited::new(body, handle.max_message));
     match call.uri().path() {
-        "/health" => health(handle).await,
+        "/health" => Box::pin(health(handle)).await,
         "/version" => {
             json(StatusCode::OK, format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version()))
         }
-        "/etcdserverpb.Watch/Watch" => streams::watch(handle, call).await,
-        "/etcdserverpb.Lease/LeaseKeepAlive" => streams::keep_alive(handle, call).await,
-        _ if is_grpc => services::answer(handle, call).await,
+        // Boxed, since a call's task is moved several times before it runs, and these are kilobytes.
+        "/etcdserverpb.Watch/Watch" => Box::pin(streams::watch(handle, call)).await,
+        "/etcdserverpb.Lease/LeaseKeepAlive" => Box::pin(streams::keep_alive(handle, call)).await,
+        _ if is_grpc => Box::pin(services::answer(handle, call)).await,
         _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
 }

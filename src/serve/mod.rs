@@ -15,9 +15,9 @@
 //! # Reading order
 //! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
 //! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
-//! [`rpc`] is the table of etcd's calls with one answer, [`streams`] and [`snapshot`] those with many, [`status`] etcd's
-//! errors as gRPC has them. [`services`] are those around etcd's own: [`lock`] and [`election`] are clients of the member
-//! ([`client`]), [`health`] is for load balancers.
+//! [`rpc`] is the table of etcd's calls with one answer, [`wire`] their bytes, [`streams`] and [`snapshot`] those with many,
+//! [`status`] etcd's errors as gRPC has them. [`services`] are those around etcd's own: [`lock`] and [`election`] are
+//! clients of the member ([`client`]), [`health`] is for load balancers.
 //!
 //! # What one client may cost
 //! Whoever does not take its answers is given no more of them: a watch says how much room there is, an image is read a
@@ -45,6 +45,7 @@ mod snapshot;
 mod spare;
 mod status;
 mod streams;
+mod wire;
 
 pub use driver::{Handle, Running, ServeError};
 pub use options::Options;

@@ -5,15 +5,13 @@
 use super::driver::Handle;
 use super::services::unknown;
 use super::status::{credentials, status_at};
+use super::wire;
 use crate::api::{AuthRequest, AuthResponse, Request, Response};
 use crate::pb::etcdserverpb::*;
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
-use tonic::server::Grpc;
-use tonic_prost::ProstCodec;
-use tower::service_fn;
 
 /// A line of the table: `"path": Request => Response, how to ask, where the answer is;`
 macro_rules! calls {
@@ -131,25 +129,21 @@ struct MoveLeaderRequest {
 
 async fn unary<I, O>(
     handle: &Handle,
-    call: http::Request<
-        impl hyper::body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send> + Send + 'static,
-    >,
-    ask: impl Fn(I) -> Request + Clone + Send + Sync + 'static,
-    unwrap: impl Fn(Response) -> Option<O> + Clone + Send + Sync + 'static,
+    call: http::Request<impl hyper::body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>>,
+    ask: impl Fn(I) -> Request,
+    unwrap: impl Fn(Response) -> Option<O>,
 ) -> http::Response<Body>
 where
-    I: Message + Default + 'static,
-    O: Message + Default + 'static,
+    I: Message + Default,
+    O: Message,
 {
-    let (who, handle, status) = (credentials(call.headers()), handle.clone(), status_at(call.uri().path()));
-    let service = service_fn(move |request: tonic::Request<I>| {
-        let (handle, who, ask, unwrap) = (handle.clone(), who.clone(), ask.clone(), unwrap.clone());
-        async move {
-            let response = handle.ask(who, ask(request.into_inner())).await.map_err(|error| status(&error))?;
-            let answer = unwrap(response).expect("invariant: the member answers what was asked");
-            Ok::<_, Status>(tonic::Response::new(answer))
-        }
-    });
-    let codec = ProstCodec::<O, I>::default();
-    Grpc::new(codec).max_decoding_message_size(usize::MAX).unary(service, call).await
+    let (who, status) = (credentials(call.headers()), status_at(call.uri().path()));
+    let request = match wire::request(call.into_body()).await {
+        Ok(request) => request,
+        Err(status) => return status.into_http(),
+    };
+    match handle.ask(who, ask(request)).await {
+        Ok(response) => wire::answer(&unwrap(response).expect("invariant: the member answers what was asked")),
+        Err(error) => status(&error).into_http(),
+    }
 }

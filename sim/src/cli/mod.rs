@@ -7,6 +7,8 @@
 //! inspect  what is in etcd's files
 //! crash    power cuts at every disk operation
 //! serve    the member for real
+//! bench    load for a member, ours or another's
+//! doctor   what is wrong with a running cluster
 //! ```
 //!
 //! Three habits hold for all of them. What was asked for goes to stdout, and everything about the asking (progress,
@@ -17,9 +19,11 @@
 //!
 //! A reader that goes away (`| head`) is never an error: the verdict stands, and so does its exit code.
 
+mod bench;
 mod bugs;
 pub mod check;
 mod crash;
+mod doctor;
 mod input;
 mod inspect;
 mod keep_data;
@@ -82,6 +86,8 @@ enum Command {
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
     Serve(serve::ServeArgs),
+    Bench(bench::BenchArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -92,6 +98,8 @@ Examples:
   seedbed replay out/nemesis-3-9f3c41d2.seedbed                   a failed run again
   seedbed inspect default.etcd                                    what is in etcd's files
   seedbed serve                                                   the member for real, behind etcd's API
+  seedbed bench put --clients 100                                 load for it, or for a real etcd
+  seedbed doctor --cluster                                        what is wrong with a running cluster
 
 Exit codes:
    0  every check and expectation holds      13  an expectation was not met
@@ -126,6 +134,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     }));
     ExitCode::from(code.unwrap_or_else(|_| {
         terminal::say("error: Seedbed itself failed; the message above says where. Please report it with the command");
