@@ -92,6 +92,11 @@ impl KeyIndex {
         Ok(())
     }
 
+    /// Whether the key lives.
+    pub(super) fn lives(&self) -> bool {
+        !self.live.revs().is_empty()
+    }
+
     /// What the key was at main revision `at`; `None` if it did not live then.
     pub(super) fn get(&self, at: i64) -> Option<Change> {
         let generation = self.find_generation(at)?;

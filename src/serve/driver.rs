@@ -10,10 +10,12 @@
 //! The member lives and dies on this thread, since it shares its disk with it without locks.
 
 use super::disk::RealDisk;
+use super::metrics::Metrics;
+use super::observer::Observer;
 use super::options::Options;
 use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, Shared};
-use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput};
+use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput, Vitals};
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::WatchResponse;
 use crate::time::Now;
@@ -54,6 +56,7 @@ enum Command {
     Ask(Credentials, Request, oneshot::Sender<Result<Response, Error>>),
     Open(StreamId, Credentials, UnboundedSender<WatchResponse>),
     Input(Input),
+    Look(oneshot::Sender<Vitals>),
     Stop,
 }
 
@@ -62,15 +65,26 @@ enum Command {
 pub struct Handle {
     commands: Sender<Command>,
     streams: Arc<AtomicU64>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Handle {
     /// Asks the member for something.
     pub async fn ask(&self, who: Credentials, request: Request) -> Result<Response, Error> {
         let (reply, answer) = oneshot::channel();
+        let asked = self.metrics.asked(&request);
         self.send(Command::Ask(who, request, reply));
         // A member that stops lets its callers go.
-        answer.await.unwrap_or(Err(Error::Stopped))
+        let result = answer.await.unwrap_or(Err(Error::Stopped));
+        asked.answered(&result);
+        result
+    }
+
+    /// How the member is; `None` once it has stopped.
+    pub async fn vitals(&self) -> Option<Vitals> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Look(reply));
+        answer.await.ok()
     }
 
     /// Opens a watch stream. What it hears goes to `to`.
@@ -114,13 +128,14 @@ impl Running {
 /// Starts a member on its data directory. It is open when this returns.
 pub(super) fn start(options: &Options) -> Result<(Handle, Running), ServeError> {
     let (commands, inputs) = mpsc::channel();
-    let handle = Handle { commands: commands.clone(), streams: Arc::default() };
+    let metrics = Arc::new(Metrics::new(options.quota_backend_bytes));
+    let handle = Handle { commands: commands.clone(), streams: Arc::default(), metrics: metrics.clone() };
     let (opened, open) = mpsc::channel();
     let (end, ended) = oneshot::channel();
     let (options, runtime) = (options.clone(), tokio::runtime::Handle::current());
     let run = move || {
         let start = Instant::now();
-        let result = match Driver::open(&options, start, commands, runtime) {
+        let result = match Driver::open(&options, start, commands, runtime, metrics) {
             Ok(mut driver) => {
                 // Who waits for this is in `start`, and still there.
                 let _ = opened.send(Ok(()));
@@ -144,6 +159,7 @@ struct Driver {
     disk: Shared<RealDisk>,
     start: Instant,
     effects: Effects,
+    observer: Observer,
     /// What the last step's operations reported at once.
     due: VecDeque<Input>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
@@ -159,12 +175,14 @@ impl Driver {
         start: Instant,
         commands: Sender<Command>,
         runtime: tokio::runtime::Handle,
+        metrics: Arc<Metrics>,
     ) -> Result<Driver, ServeError> {
         let done = commands.clone();
         let done = move |report: DiskDone| drop(done.send(Command::Input(Input::Disk(report))));
         let (mut effects, now) = (Effects::default(), now(start));
         let config = options.config(now.wall ^ u64::from(std::process::id()));
-        let disk = RealDisk::open(&options.data_dir, config.wal_segment_bytes, done).map_err(ServeError::Data)?;
+        let disk = RealDisk::open(&options.data_dir, config.wal_segment_bytes, metrics.clone(), done)
+            .map_err(ServeError::Data)?;
         let disk = Shared::new(disk);
         let member = Member::open(config, now, &disk.reader(), &mut effects)
             .map_err(|error| ServeError::Data(format!("{}: {error}", options.data_dir.display())))?;
@@ -173,6 +191,7 @@ impl Driver {
             disk,
             start,
             effects,
+            observer: Observer::new(metrics),
             due: VecDeque::new(),
             calls: BTreeMap::new(),
             next_call: 1,
@@ -180,6 +199,7 @@ impl Driver {
             commands,
             runtime,
         };
+        driver.observer.stepped(&driver.effects, Duration::ZERO);
         driver.carry_out();
         Ok(driver)
     }
@@ -191,6 +211,11 @@ impl Driver {
                 None => match self.receive(inputs) {
                     Command::Stop => return Ok(()),
                     Command::Input(input) => input,
+                    Command::Look(reply) => {
+                        // Who looked may have gone.
+                        let _ = reply.send(self.member.vitals());
+                        continue;
+                    }
                     Command::Ask(who, request, reply) => {
                         let id = RequestId(self.next_call);
                         self.next_call += 1;
@@ -208,7 +233,9 @@ impl Driver {
                 Input::Stream(stream, StreamInput::Closed) => drop(self.streams.remove(stream)),
                 _ => {}
             }
+            let begun = Instant::now();
             self.member.step(now(self.start), input, &mut self.effects);
+            self.observer.stepped(&self.effects, begun.elapsed());
             if let Some(reason) = self.carry_out() {
                 return Err(ServeError::Stopped(reason));
             }

@@ -2,7 +2,9 @@
 
 use super::authority::Tolerant;
 use super::driver::Handle;
-use super::{rpc, streams};
+use super::metrics::{Received, Sent};
+use super::streams::Said;
+use super::{gateway, rpc, streams};
 use crate::api::{Credentials, Request, Response};
 use crate::member::VERSION;
 use hyper::body::Incoming;
@@ -14,9 +16,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tonic::body::Body;
-use tonic::codegen::http::{self, StatusCode, header};
+use tonic::codegen::http::{self, HeaderName, HeaderValue, Method, StatusCode, header};
 
-type Call = http::Request<Incoming>;
+type Call = http::Request<Received<Incoming>>;
 type Answer = http::Response<Body>;
 
 /// How long those who are being answered at the end may take.
@@ -45,9 +47,9 @@ pub(super) async fn run(listener: TcpListener, handle: Handle, mut closed: watch
 fn serve(connection: TcpStream, handle: Handle, graceful: &GracefulShutdown) {
     // A small answer is not kept back for a larger one.
     let _ = connection.set_nodelay(true);
-    let service = hyper::service::service_fn(move |call: Call| {
+    let service = hyper::service::service_fn(move |call: http::Request<Incoming>| {
         let handle = handle.clone();
-        async move { Ok::<_, Infallible>(answer(&handle, call).await) }
+        async move { Ok::<_, Infallible>(counted(&handle, call).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection(TokioIo::new(Tolerant::new(connection)), service).into_owned();
@@ -58,20 +60,47 @@ fn serve(connection: TcpStream, handle: Handle, graceful: &GracefulShutdown) {
     });
 }
 
+async fn counted(handle: &Handle, call: http::Request<Incoming>) -> http::Response<Sent<Body>> {
+    let (call, counted) = handle.metrics.calls.begin(call);
+    counted.answered(answer(handle, call).await)
+}
+
 async fn answer(handle: &Handle, call: Call) -> Answer {
     let is_grpc =
         call.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    if is_grpc {
+        return grpc(handle, call).await;
+    }
+    let mut answer = match call.uri().path() {
+        // A browser asks first whether it may.
+        _ if call.method() == Method::OPTIONS => Answer::new(Body::empty()),
+        "/health" => health(handle, call.uri().query().unwrap_or_default()).await,
+        "/version" => json(format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version())),
+        "/metrics" => metrics(handle).await,
+        path if gateway::has(path) => gateway::answer(handle, call).await,
+        _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+    };
+    for (name, value) in ALLOWED {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+/// Answers a call of gRPC.
+pub(super) async fn grpc(handle: &Handle, call: http::Request<impl Said>) -> Answer {
     match call.uri().path() {
-        "/health" => health(handle).await,
-        "/version" => {
-            json(StatusCode::OK, format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version()))
-        }
         "/etcdserverpb.Watch/Watch" => streams::watch(handle, call).await,
         "/etcdserverpb.Lease/LeaseKeepAlive" => streams::keep_alive(handle, call).await,
-        _ if is_grpc => rpc::answer(handle, call).await,
-        _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+        _ => rpc::answer(handle, call).await,
     }
 }
+
+/// What pages from elsewhere may do, as etcd lets them.
+const ALLOWED: [(HeaderName, &str); 3] = [
+    (header::ACCESS_CONTROL_ALLOW_HEADERS, "accept, content-type, authorization"),
+    (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, GET, OPTIONS, PUT, DELETE"),
+    (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+];
 
 /// The version that all members of the cluster can speak: that of the minor release.
 fn cluster_version() -> String {
@@ -79,28 +108,48 @@ fn cluster_version() -> String {
     format!("{minor}.0")
 }
 
-/// Healthy is who can answer a linearizable read and has no alarm raised.
-async fn health(handle: &Handle) -> Answer {
+/// Healthy is who can answer a linearizable read and has no alarm raised, but for those that the query excludes.
+async fn health(handle: &Handle, query: &str) -> Answer {
     let read = Request::Range(crate::pb::etcdserverpb::RangeRequest { key: "health".into(), ..Default::default() });
     let read = handle.ask(Credentials::None, read).await;
     let refused_by_auth = matches!(read, Err(crate::api::Error::Auth(_)));
     let status = handle.ask(Credentials::None, Request::Status).await;
-    let alarmed = matches!(status, Ok(Response::Status(status)) if !status.errors.is_empty());
-    match (read.is_ok() || refused_by_auth) && !alarmed {
-        true => json(StatusCode::OK, "{\"health\":\"true\"}".to_owned()),
-        false => json(StatusCode::SERVICE_UNAVAILABLE, "{\"health\":\"false\"}".to_owned()),
+    let excluded: Vec<String> = query.split('&').filter_map(|part| part.strip_prefix("exclude=")).map(alarm).collect();
+    let counts = |error: &String| !excluded.iter().any(|alarm| error.ends_with(alarm));
+    let alarmed = matches!(status, Ok(Response::Status(status)) if status.errors.iter().any(counts));
+    let healthy = (read.is_ok() || refused_by_auth) && !alarmed;
+    handle.metrics.health(healthy);
+    match healthy {
+        true => plain(StatusCode::OK, "{\"health\":\"true\"}"),
+        false => plain(StatusCode::SERVICE_UNAVAILABLE, "{\"health\":\"false\"}"),
     }
 }
 
-fn json(status: StatusCode, text: String) -> Answer {
-    let mut answer = http::Response::new(Body::new(text));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+/// How an error of Status ends that is about this alarm.
+fn alarm(name: &str) -> String {
+    format!("alarm:{name} ")
+}
+
+/// Waits for the member: a page whose numbers are of another moment would hide that it hangs.
+async fn metrics(handle: &Handle) -> Answer {
+    let Some(vitals) = handle.vitals().await else {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "the member has stopped\n");
+    };
+    let mut answer = plain(StatusCode::OK, &handle.metrics.page(&vitals));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
 
-fn plain(status: StatusCode, text: &str) -> Answer {
-    let mut answer = http::Response::new(Body::new(text.to_owned()));
+fn json(text: String) -> Answer {
+    let mut answer = Answer::new(Body::new(text));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+pub(super) fn plain(status: StatusCode, text: &str) -> Answer {
+    let mut answer = Answer::new(Body::new(text.to_owned()));
     *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer
 }

@@ -26,7 +26,10 @@
 mod authority;
 mod disk;
 mod driver;
+mod gateway;
 mod http;
+mod metrics;
+mod observer;
 mod options;
 mod rpc;
 mod spare;

@@ -11,7 +11,7 @@ use crate::api::{Request, Response};
 use crate::member::StreamInput;
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchRequest, WatchResponse};
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Bytes};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -26,8 +26,15 @@ use tower::service_fn;
 /// Responses that a stream takes ahead of its client.
 const WINDOW: usize = 64;
 
+/// A body of what a client says.
+pub(super) trait Said: HttpBody<Data = Bytes, Error: Into<BoxError> + Send> + Send + 'static {}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError> + Send> + Send + 'static> Said for B {}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Answers a watch stream.
-pub(super) async fn watch(handle: &Handle, call: http::Request<Incoming>) -> http::Response<Body> {
+pub(super) async fn watch(handle: &Handle, call: http::Request<impl Said>) -> http::Response<Body> {
     let (who, handle) = (credentials(call.headers()), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<WatchRequest>>| {
         let (told, hear) = mpsc::unbounded_channel();
@@ -84,7 +91,7 @@ impl Drop for Responses {
 
 /// Answers a stream of keepalives, one after the other. A lease that is not there has no time to live; whatever else goes
 /// wrong ends the stream, as etcd does.
-pub(super) async fn keep_alive(handle: &Handle, call: http::Request<Incoming>) -> http::Response<Body> {
+pub(super) async fn keep_alive(handle: &Handle, call: http::Request<impl Said>) -> http::Response<Body> {
     let (who, handle) = (credentials(call.headers()), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<LeaseKeepAliveRequest>>| {
         let (handle, who) = (handle.clone(), who.clone());
