@@ -58,16 +58,17 @@ where
         "/etcdserverpb.Lease/LeaseLeases": LeaseLeasesRequest => LeaseLeasesResponse, |_| Request::LeaseLeases,
             Response::LeaseLeases(r) => r;
         "/etcdserverpb.Cluster/MemberAdd": MemberAddRequest => MemberAddResponse, Request::MemberAdd,
-            Response::MemberAdd(r) => r;
+            Response::MemberAdd(r) => MemberAddResponse { header: without_revision(r.header), ..r };
         "/etcdserverpb.Cluster/MemberRemove": MemberRemoveRequest => MemberRemoveResponse, Request::MemberRemove,
-            Response::MemberRemove(r) => r;
+            Response::MemberRemove(r) => MemberRemoveResponse { header: without_revision(r.header), ..r };
         "/etcdserverpb.Cluster/MemberUpdate": MemberUpdateRequest => MemberUpdateResponse, Request::MemberUpdate,
-            Response::MemberUpdate(r) => r;
+            Response::MemberUpdate(r) => MemberUpdateResponse { header: without_revision(r.header), ..r };
         "/etcdserverpb.Cluster/MemberList": MemberListRequest => MemberListResponse, Request::MemberList,
-            Response::MemberList(r) => r;
+            Response::MemberList(r) => MemberListResponse { header: without_revision(r.header), ..r };
         "/etcdserverpb.Cluster/MemberPromote": MemberPromoteRequest => MemberPromoteResponse, Request::MemberPromote,
-            Response::MemberPromote(r) => r;
-        "/etcdserverpb.Maintenance/Alarm": AlarmRequest => AlarmResponse, Request::Alarm, Response::Alarm(r) => r;
+            Response::MemberPromote(r) => MemberPromoteResponse { header: without_revision(r.header), ..r };
+        "/etcdserverpb.Maintenance/Alarm": AlarmRequest => AlarmResponse, Request::Alarm,
+            Response::Alarm(r) => AlarmResponse { header: None, ..r };
         "/etcdserverpb.Maintenance/Status": StatusRequest => StatusResponse, |_| Request::Status,
             Response::Status(r) => r;
         "/etcdserverpb.Maintenance/Hash": HashRequest => HashResponse, |_| Request::Hash, Response::Hash(r) => r;
@@ -109,6 +110,11 @@ where
         "/etcdserverpb.Auth/RoleRevokePermission": AuthRoleRevokePermissionRequest => AuthRoleRevokePermissionResponse,
             |r| Request::Auth(A::RoleRevokePermission(r)), Response::Auth(B::RoleRevokePermission(r)) => r;
     }
+}
+
+/// etcd's answers about members name no revision (and those about alarms have no header at all).
+fn without_revision(header: Option<ResponseHeader>) -> Option<ResponseHeader> {
+    header.map(|header| ResponseHeader { revision: 0, ..header })
 }
 
 /// A request that says nothing.

@@ -119,6 +119,10 @@ fn unchunk(mut body: &str) -> String {
     let mut whole = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).expect("a size in hexadecimal");
+        if size == 0 {
+            // Trailers may follow.
+            break;
+        }
         whole.push_str(&rest[..size]);
         body = rest[size..].trim_start_matches("\r\n");
     }

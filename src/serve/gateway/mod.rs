@@ -14,7 +14,8 @@
 //! it in `Authorization`.
 //!
 //! # Left out
-//! A client cannot go on talking while it listens: its body is read before anything is answered.
+//! A client cannot go on talking while it listens: its body is read before anything is answered. Trailers are not
+//! announced.
 
 mod json;
 mod messages;
@@ -32,9 +33,10 @@ use json::{Reader, quote};
 use routes::{Route, Says};
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
+use tokio::sync::oneshot;
 use tonic::body::Body;
 use tonic::codegen::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use tonic::{Code, Status};
@@ -57,14 +59,16 @@ pub(super) async fn answer(handle: &Handle, call: http::Request<impl Said>) -> h
         Ok(said) => said,
         Err(status) => return refused(&status),
     };
-    let mut request = http::Request::new(Messages { said, listens: route.says == Says::ManyAndListens });
+    let (heard, hears) = oneshot::channel();
+    let listens = (route.says == Says::ManyAndListens).then_some(hears);
+    let mut request = http::Request::new(Messages { said, listens });
     *request.method_mut() = Method::POST;
     *request.uri_mut() = http::Uri::from_static(route.call);
     *request.version_mut() = http::Version::HTTP_2;
     *request.headers_mut() = headers;
     let (request, counted) = handle.metrics.calls.begin(request);
     let response = counted.answered(grpc(handle, request).await);
-    let mut results = Results::of(route, response);
+    let mut results = Results::of(route, response, heard);
     match poll_fn(|cx| results.poll_next(cx)).await {
         Some(Err(status)) if route.streams => json(http_status(status.code()), Body::new(stream_error(&status))),
         Some(Err(status)) => refused(&status),
@@ -150,19 +154,24 @@ const HEAD: usize = 5;
 /// What a call says.
 struct Messages {
     said: VecDeque<Bytes>,
-    /// It does not end when all is said.
-    listens: bool,
+    /// It does not end when all is said, but when nobody hears the results any more.
+    listens: Option<oneshot::Receiver<()>>,
 }
 
 impl HttpBody for Messages {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.said.pop_front() {
-            None if self.listens => Poll::Pending,
-            next => Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes)))),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = self.said.pop_front();
+        if next.is_none()
+            && let Some(hears) = &mut self.listens
+        {
+            // Nothing is ever sent: this is the sender's end.
+            let _ = ready!(Pin::new(hears).poll(cx));
+            self.listens = None;
         }
+        Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
@@ -176,12 +185,14 @@ struct Results {
     ended: Option<Status>,
     /// To be said before anything else.
     ahead: Option<String>,
+    /// Its end tells the call that nobody listens.
+    _heard: oneshot::Sender<()>,
 }
 
 impl Results {
-    fn of(route: &'static Route, response: http::Response<Sent<Body>>) -> Results {
+    fn of(route: &'static Route, response: http::Response<Sent<Body>>, heard: oneshot::Sender<()>) -> Results {
         let ended = Status::from_header_map(response.headers());
-        Results { route, body: response.into_body(), buffer: BytesMut::new(), ended, ahead: None }
+        Results { route, body: response.into_body(), buffer: BytesMut::new(), ended, ahead: None, _heard: heard }
     }
 
     /// The next message; an error once, when the call ends by one.

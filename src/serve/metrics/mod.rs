@@ -147,10 +147,10 @@ impl Metrics {
 
     fn server(&self, page: &mut Page, vitals: &Vitals) {
         let is = |fact: bool| u64::from(fact);
-        if let Some(version) = &vitals.cluster_version {
-            let minor = version.rsplit_once('.').map_or(&version[..], |(minor, _)| minor);
-            page.one("etcd_cluster_version", &format!("cluster_version=\"{minor}\""));
-        }
+        // Until the cluster has decided, as `/version` has it.
+        let version = vitals.cluster_version.as_deref().unwrap_or(VERSION);
+        let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
+        page.one("etcd_cluster_version", &format!("cluster_version=\"{minor}\""));
         page.one("etcd_server_id", &format!("server_id=\"{:x}\"", vitals.id));
         page.one("etcd_server_version", &format!("server_version=\"{VERSION}\""));
         page.gauge("etcd_server_has_leader", is(vitals.leader != 0));
