@@ -268,7 +268,13 @@ impl Drop for Lane {
     }
 }
 
+/// A sync should not take longer (etcd's expected duration).
+const SLOW_SYNC: Duration = Duration::from_secs(1);
+
 fn synced(metrics: &Metrics, file: &str, took: Duration) {
+    if took > SLOW_SYNC {
+        tracing::warn!(file, ?took, expected = ?SLOW_SYNC, "slow fdatasync");
+    }
     if file.ends_with(".wal") {
         metrics.wal_fsync.observe(took);
     } else if file.contains(".snap.db") {

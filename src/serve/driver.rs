@@ -13,6 +13,7 @@ use super::disk::RealDisk;
 use super::metrics::Metrics;
 use super::observer::Observer;
 use super::options::Options;
+use super::tls::TlsError;
 use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, Shared};
 use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput, Vitals};
@@ -43,6 +44,9 @@ pub enum ServeError {
     /// The data directory cannot be used; the text names the file and says what to do.
     #[error("{0}")]
     Data(String),
+    /// There is no TLS as it was asked for.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The member stopped by itself.
     #[error("the member stopped: {0}")]
     Stopped(StopReason),
@@ -186,12 +190,13 @@ impl Driver {
         let disk = Shared::new(disk);
         let member = Member::open(config, now, &disk.reader(), &mut effects)
             .map_err(|error| ServeError::Data(format!("{}: {error}", options.data_dir.display())))?;
+        let observer = Observer::new(member.id(), metrics);
         let mut driver = Driver {
             member,
             disk,
             start,
             effects,
-            observer: Observer::new(metrics),
+            observer,
             due: VecDeque::new(),
             calls: BTreeMap::new(),
             next_call: 1,
@@ -199,7 +204,7 @@ impl Driver {
             commands,
             runtime,
         };
-        driver.observer.stepped(&driver.effects, Duration::ZERO);
+        driver.observer.stepped(&driver.effects, now, Duration::ZERO);
         driver.carry_out();
         Ok(driver)
     }
@@ -233,9 +238,9 @@ impl Driver {
                 Input::Stream(stream, StreamInput::Closed) => drop(self.streams.remove(stream)),
                 _ => {}
             }
-            let begun = Instant::now();
-            self.member.step(now(self.start), input, &mut self.effects);
-            self.observer.stepped(&self.effects, begun.elapsed());
+            let (begun, now) = (Instant::now(), now(self.start));
+            self.member.step(now, input, &mut self.effects);
+            self.observer.stepped(&self.effects, now, begun.elapsed());
             if let Some(reason) = self.carry_out() {
                 return Err(ServeError::Stopped(reason));
             }

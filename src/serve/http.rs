@@ -3,17 +3,21 @@
 use super::authority::Tolerant;
 use super::driver::Handle;
 use super::metrics::{Received, Sent};
+use super::status::CommonName;
 use super::streams::Said;
+use super::tls::Acceptor;
 use super::{gateway, rpc, streams};
 use crate::api::{Credentials, Request, Response};
 use crate::member::VERSION;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::http::{self, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -28,36 +32,51 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections until `closed` is.
-pub(super) async fn run(listener: TcpListener, handle: Handle, mut closed: watch::Receiver<()>) {
-    let graceful = GracefulShutdown::new();
+pub(super) async fn run(listener: TcpListener, tls: Option<Acceptor>, handle: Handle, mut closed: watch::Receiver<()>) {
+    let (graceful, tls) = (GracefulShutdown::new(), tls.map(Arc::new));
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
             // Nothing is ever sent: this is the sender's end.
             _ = closed.changed() => break,
         };
-        match taken {
-            Ok((connection, _)) => serve(connection, handle.clone(), &graceful),
-            Err(_) => tokio::time::sleep(PAUSE).await,
+        let Ok((connection, from)) = taken else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        // A small answer is not kept back for a larger one.
+        let _ = connection.set_nodelay(true);
+        let (handle, watcher) = (handle.clone(), graceful.watcher());
+        match tls.clone() {
+            None => drop(tokio::spawn(serve(connection, None, handle, watcher))),
+            Some(tls) => drop(tokio::spawn(async move {
+                match tls.accept(connection).await {
+                    Ok((connection, name)) => serve(connection, name.map(CommonName), handle, watcher).await,
+                    Err(error) => tracing::warn!("rejected connection from {from}: {error}"),
+                }
+            })),
         }
     }
     let _ = tokio::time::timeout(FAREWELL, graceful.shutdown()).await;
 }
 
-fn serve(connection: TcpStream, handle: Handle, graceful: &GracefulShutdown) {
-    // A small answer is not kept back for a larger one.
-    let _ = connection.set_nodelay(true);
-    let service = hyper::service::service_fn(move |call: http::Request<Incoming>| {
+async fn serve(
+    connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    name: Option<CommonName>,
+    handle: Handle,
+    watcher: Watcher,
+) {
+    let service = hyper::service::service_fn(move |mut call: http::Request<Incoming>| {
+        if let Some(name) = &name {
+            call.extensions_mut().insert(name.clone());
+        }
         let handle = handle.clone();
         async move { Ok::<_, Infallible>(counted(&handle, call).await) }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection(TokioIo::new(Tolerant::new(connection)), service).into_owned();
-    let watched = graceful.watch(connection);
-    tokio::spawn(async move {
-        // A client that breaks off is no concern of ours.
-        let _ = watched.await;
-    });
+    // A client that breaks off is no concern of ours.
+    let _ = watcher.watch(connection).await;
 }
 
 async fn counted(handle: &Handle, call: http::Request<Incoming>) -> http::Response<Sent<Body>> {

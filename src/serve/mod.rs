@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   etcdctl ──gRPC──▶ http ─▶ rpc · streams ──Command──▶ driver ──step──▶ Member
-//!   curl ────HTTP──▶ /health, /version        ◀─answers─   │  ▲
+//!   curl ────HTTP──▶ /health, /metrics, gateway ◀─answers─  │  ▲
 //!                                                          ▼  │ done
 //!                                                        disk: writes at once, two lanes for what waits
 //! ```
@@ -14,14 +14,15 @@
 //!
 //! # Reading order
 //! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
-//! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
-//! [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many, [`status`] etcd's errors as gRPC has
-//! them.
+//! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names, [`tls`]
+//! keeps others from listening; [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many,
+//! [`status`] etcd's errors as gRPC has them; [`gateway`] is the same in JSON. [`observer`] counts and logs what the member
+//! does, [`metrics`] is what was counted.
 //!
 //! # Left out so far
-//! Peers (a cluster has one member), TLS, metrics, the JSON gateway, the services `v3lock` and `v3election`, snapshots
-//! as a stream, the headers of the answers within a transaction's. A lock file keeps two of ours out of one directory; a
-//! real etcd does not know it.
+//! Peers (a cluster has one member), the services `v3lock` and `v3election`, snapshots as a stream, the headers of the
+//! answers within a transaction's, lists of revoked certificates. A lock file keeps two of ours out of one directory; a real
+//! etcd does not know it.
 
 mod authority;
 mod disk;
@@ -35,9 +36,11 @@ mod rpc;
 mod spare;
 mod status;
 mod streams;
+mod tls;
 
 pub use driver::{Handle, Running, ServeError};
 pub use options::Options;
+pub use tls::{TlsError, TlsFiles};
 
 use std::future::Future;
 use std::io;
@@ -72,15 +75,24 @@ async fn told_to_end() {
 pub async fn serve(options: Options, until: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), ServeError> {
     let mut listeners = Vec::new();
     for address in &options.listen_client {
+        let (address, tls) = options.acceptor(address)?;
         let listening = TcpListener::bind(address).await;
-        listeners.push(listening.map_err(|source| ServeError::Listen { address: address.clone(), source })?);
+        let listener = listening.map_err(|source| ServeError::Listen { address: address.to_owned(), source })?;
+        listeners.push((listener, tls));
     }
     let (handle, mut running) = driver::start(&options)?;
     let (closing, closed) = watch::channel(());
     let servers: Vec<_> = listeners
         .into_iter()
-        .map(|listener| tokio::spawn(http::run(listener, handle.clone(), closed.clone())))
+        .map(|(listener, tls)| tokio::spawn(http::run(listener, tls, handle.clone(), closed.clone())))
         .collect();
+    tracing::info!("ready to serve client requests");
+    for address in &options.listen_client {
+        match address.strip_prefix("https://") {
+            Some(address) => tracing::info!("serving client requests on {address}"),
+            None => tracing::info!("serving insecure client requests on {address}, this is strongly discouraged!"),
+        }
+    }
     ready();
     let ended = tokio::select! {
         () = until => None,

@@ -147,7 +147,7 @@ where
     I: Message + Default + 'static,
     O: Message + Default + 'static,
 {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
+    let (who, handle) = (credentials(&call), handle.clone());
     let service = service_fn(move |request: tonic::Request<I>| {
         let (handle, who, ask, unwrap) = (handle.clone(), who.clone(), ask.clone(), unwrap.clone());
         async move {

@@ -35,7 +35,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Answers a watch stream.
 pub(super) async fn watch(handle: &Handle, call: http::Request<impl Said>) -> http::Response<Body> {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
+    let (who, handle) = (credentials(&call), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<WatchRequest>>| {
         let (told, hear) = mpsc::unbounded_channel();
         let stream = handle.open(who.clone(), told);
@@ -92,7 +92,7 @@ impl Drop for Responses {
 /// Answers a stream of keepalives, one after the other. A lease that is not there has no time to live; whatever else goes
 /// wrong ends the stream, as etcd does.
 pub(super) async fn keep_alive(handle: &Handle, call: http::Request<impl Said>) -> http::Response<Body> {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
+    let (who, handle) = (credentials(&call), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<LeaseKeepAliveRequest>>| {
         let (handle, who) = (handle.clone(), who.clone());
         let answers = requests.into_inner().then(move |request| {

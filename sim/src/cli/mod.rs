@@ -19,6 +19,7 @@
 
 mod bugs;
 pub mod check;
+mod config_file;
 mod crash;
 mod input;
 mod inspect;
@@ -28,6 +29,8 @@ mod real_disk;
 mod replay;
 mod run;
 mod serve;
+mod serve_log;
+mod serve_tls;
 mod sweep;
 mod terminal;
 
