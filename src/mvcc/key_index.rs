@@ -170,7 +170,9 @@ impl Ended {
 
     /// Drops the first `n`, and their memory with them.
     fn drop_before(&mut self, n: usize) {
-        if n > 0 && let Some(mut ended) = self.0.take() {
+        if n > 0
+            && let Some(mut ended) = self.0.take()
+        {
             let rest = ended.split_off(n);
             self.0 = (!rest.is_empty()).then(|| Box::new(rest));
         }

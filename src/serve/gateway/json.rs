@@ -179,9 +179,10 @@ impl<'a> Reader<'a> {
 
     fn some_digits(&mut self, place: &str) -> Result<(), String> {
         match self.next_byte()? {
-            b'0'..=b'9' => Ok(self.skip_digits()),
-            byte => Err(invalid(byte, place)),
+            b'0'..=b'9' => self.skip_digits(),
+            byte => return Err(invalid(byte, place)),
         }
+        Ok(())
     }
 
     fn skip_digits(&mut self) {

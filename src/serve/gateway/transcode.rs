@@ -84,12 +84,13 @@ fn field_to_wire(field: &Field, value: &Value, wire: &mut Vec<u8>) -> Result<(),
         encode_key(field.number, WireType::LengthDelimited, wire);
         encode_varint(bytes.len() as u64, wire);
         wire.extend_from_slice(bytes);
+        Ok(())
     };
     let number = match (field.kind, value) {
-        (Kind::Message(message), value) => return Ok(bytes(&to_wire(message, value)?)),
-        (Kind::Text, Value::String(text)) => return Ok(bytes(text.as_bytes())),
+        (Kind::Message(message), value) => return bytes(&to_wire(message, value)?),
+        (Kind::Text, Value::String(text)) => return bytes(text.as_bytes()),
         (Kind::Text, other) => return Err(cannot(other, "string")),
-        (Kind::Bytes, Value::String(text)) => return Ok(bytes(&unbase64(text)?)),
+        (Kind::Bytes, Value::String(text)) => return bytes(&unbase64(text)?),
         (Kind::Bytes, other) => return Err(cannot(other, "[]uint8")),
         (Kind::Bool, Value::Bool(value)) => u64::from(*value),
         (Kind::Bool, other) => return Err(cannot(other, "bool")),
@@ -142,7 +143,7 @@ fn unbase64(text: &str) -> Result<Vec<u8>, String> {
         let ends = text.trim_end_matches('=').len();
         let wrong = text[..ends].bytes().position(|byte| !is_base64(byte));
         // Else it is the last group that is not whole.
-        let wrong = wrong.unwrap_or_else(|| if text.len() % 4 == 0 { ends } else { text.len() / 4 * 4 });
+        let wrong = wrong.unwrap_or_else(|| if text.len().is_multiple_of(4) { ends } else { text.len() / 4 * 4 });
         format!("illegal base64 data at input byte {wrong}")
     })
 }
@@ -152,7 +153,7 @@ fn camel(name: &str) -> String {
     let mut words = name.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {
-        camel.extend(word[..1].to_uppercase().chars());
+        camel.push_str(&word[..1].to_uppercase());
         camel.push_str(&word[1..]);
     }
     camel
