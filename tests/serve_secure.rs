@@ -76,7 +76,7 @@ fn who_shows_a_certificate_is_who_it_names() {
     let host = ours.split(':').next().expect("an address").to_owned();
     let authority = Authority::new("authority");
     folder.file("ca.crt", &authority.certificate);
-    ["server", "root", "alice"].map(|name| authority.sign(&folder, name, &host));
+    ["server", "root", "alice"].iter().for_each(|name| authority.sign(&folder, name, &host));
     let [urls, their_urls] = [&ours, &theirs].map(|address| format!("https://{address}"));
     let (ca, cert, key) = (folder.path("ca.crt"), folder.path("server.crt"), folder.path("server.key"));
     let tls = ["--cert-file", &cert, "--key-file", &key, "--trusted-ca-file", &ca, "--client-cert-auth"];

@@ -185,7 +185,7 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
 fn address(flag: &str, url: &str) -> Result<String, BadInput> {
     let expected = |what: &str| BadInput(format!("{flag} {url}: {what}, for example http://localhost:2379"));
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(expected("an address that begins with http:// is expected"));
+        return Err(expected("an address that begins with http:// or https:// is expected"));
     };
     let address = rest.trim_end_matches('/');
     let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(address("--f", "http://127.0.0.1:2379/").ok().as_deref(), Some("127.0.0.1:2379"));
         for (url, expected) in [
             ("127.0.0.1:2379", "begins with http://"),
-            ("https://localhost:2379", "begins with http://"),
+            ("ftp://localhost:2379", "begins with http://"),
             ("http://localhost", "a host and a port"),
             ("http://localhost:99999", "a host and a port"),
         ] {

@@ -18,7 +18,7 @@
 //! # Left out
 //! What only a Go program, etcd's proxy or its store of version 2 has to tell (`go_*`, `promhttp_*`,
 //! `etcd_grpc_proxy_*`, `etcd_debugging_store_*`), and the times of steps that have no counterpart here; `tests/metrics.rs`
-//! has the list, with reasons.
+//! has the list, with reasons. Nor is counted what passes between peers (`etcd_network_peer_*`).
 
 mod calls;
 mod kinds;
