@@ -40,7 +40,7 @@ mod tls;
 
 pub use driver::{Handle, Running, ServeError};
 pub use options::Options;
-pub use tls::{TlsError, TlsFiles};
+pub use tls::{Connector, TlsError, TlsFiles};
 
 use std::future::Future;
 use std::io;

@@ -6,11 +6,15 @@
 //! A client must show a certificate of the trusted authority where one is named. With `client_cert_auth` the common name in
 //! it then says who asks, unless the call has a token; that is for [`crate::api::Credentials`].
 //!
+//! [`Connector`] is the same for who calls: a member among its peers.
+//!
 //! With `--auto-tls` a member makes a certificate for itself, which nobody can verify: it keeps listeners out, no more.
 
+mod connector;
 mod name;
 mod own;
 
+pub use connector::Connector;
 pub(super) use own::certificate as own_certificate;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -68,8 +72,7 @@ pub enum TlsError {
 
 impl TlsFiles {
     fn load(&self) -> Result<ServerConfig, TlsError> {
-        let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|why| file_error(&self.key, "a private key in PEM", &why))?;
+        let key = key(&self.key)?;
         let mismatch = |source| TlsError::Mismatch { cert: self.cert.clone(), key: self.key.clone(), source };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -98,6 +101,10 @@ impl TlsFiles {
         };
         [&self.cert, &self.key].into_iter().chain(&self.trusted_ca).map(stamp).collect()
     }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|why| file_error(path, "a private key in PEM", &why))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
