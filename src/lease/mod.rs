@@ -111,6 +111,16 @@ pub struct Lessor {
     expiries: Queue,
     /// When to write down what is left of a lease.
     checkpoints: Queue,
+    counts: Counts,
+}
+
+/// How many leases were granted and revoked since the lessor was made: for metrics, never for a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Granted.
+    pub granted: u64,
+    /// Revoked, or expired.
+    pub revoked: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -164,6 +174,7 @@ impl Lessor {
             primary: false,
             expiries: Queue::default(),
             checkpoints: Queue::default(),
+            counts: Counts::default(),
         }
     }
 
@@ -182,6 +193,7 @@ impl Lessor {
         let lease = Lease::new(ttl.max(self.config.ttl_min), 0);
         let granted = (lease.ttl, lease.record(id));
         self.leases.insert(id, lease);
+        self.counts.granted += 1;
         if self.primary {
             self.refresh(now, id, 0);
             self.schedule_checkpoint(now, id);
@@ -189,9 +201,15 @@ impl Lessor {
         Ok(granted)
     }
 
+    /// What it has done.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
     /// Ends a lease. Its keys hang on nothing from now on; the caller deletes them.
     pub fn revoke(&mut self, id: i64) -> Result<Revoked, LeaseError> {
         let lease = self.leases.remove(&id).ok_or(LeaseError::NotFound)?;
+        self.counts.revoked += 1;
         self.expiries.remove(id);
         self.checkpoints.remove(id);
         for key in &lease.keys {

@@ -57,6 +57,7 @@ mod sender;
 mod snapshotter;
 mod start;
 mod storage;
+mod vitals;
 mod watch_loop;
 mod writes;
 
@@ -68,6 +69,7 @@ pub use job::{Job, JobId, JobOutput, Work};
 pub use lease_questions::{LeaseAnswer, LeaseQuestion};
 pub use peers::PeerMessage;
 pub use start::StartError;
+pub use vitals::Vitals;
 pub use watch_loop::StreamInput;
 
 use crate::api::{Credentials, Error, ImageRequest, Request, RequestId, Response};

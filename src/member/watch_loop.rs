@@ -73,6 +73,11 @@ impl WatchLoop {
         self.lines.get(&stream).map(|line| line.owner.clone()).unwrap_or_default()
     }
 
+    /// Streams that are open and have said something.
+    pub(super) fn streams(&self) -> usize {
+        self.lines.len()
+    }
+
     fn lags(&self) -> bool {
         self.watchers.counts()[1] > 0
     }

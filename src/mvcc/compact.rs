@@ -133,6 +133,7 @@ impl Store {
         if doomed.is_empty() && done.is_none() {
             return Ok(());
         }
+        self.counts.compacted += doomed.len() as u64;
         self.engine.begin();
         for key in doomed {
             self.engine.delete(Bucket::Key, key)?;

@@ -15,6 +15,8 @@ use super::order::Order;
 pub struct Index {
     keys: Keys,
     order: Order,
+    /// Keys that live.
+    live: u64,
 }
 
 impl Index {
@@ -24,7 +26,9 @@ impl Index {
         if new {
             self.order.add(vec![slot], &self.keys);
         }
-        self.keys[slot].put(at)
+        let change = self.keys[slot].put(at);
+        self.live += u64::from(change.version == 1);
+        change
     }
 
     /// Adds recorded changes, in the order in which they were made. `add` is told each, and its key's generations.
@@ -43,7 +47,9 @@ impl Index {
             if new {
                 run.push(slot);
             }
+            let lived = self.keys[slot].lives();
             add(i, &mut self.keys[slot])?;
+            self.live = self.live + u64::from(self.keys[slot].lives()) - u64::from(lived);
         }
         self.order.add(run, &self.keys);
         Ok(())
@@ -51,7 +57,14 @@ impl Index {
 
     /// Adds a tombstone, later than all before it. `false` if the key does not live.
     pub(super) fn tombstone(&mut self, key: &[u8], at: Revision) -> bool {
-        self.keys.find(key).is_some_and(|slot| self.keys[slot].tombstone(at))
+        let lived = self.keys.find(key).is_some_and(|slot| self.keys[slot].tombstone(at));
+        self.live -= u64::from(lived);
+        lived
+    }
+
+    /// How many keys live.
+    pub(super) fn live(&self) -> u64 {
+        self.live
     }
 
     /// Whether any revision of `key` is known.

@@ -92,6 +92,11 @@ impl KeyIndex {
         Ok(())
     }
 
+    /// Whether the key lives.
+    pub(super) fn lives(&self) -> bool {
+        !self.live.revs().is_empty()
+    }
+
     /// What the key was at main revision `at`; `None` if it did not live then.
     pub(super) fn get(&self, at: i64) -> Option<Change> {
         let generation = self.find_generation(at)?;
@@ -165,7 +170,9 @@ impl Ended {
 
     /// Drops the first `n`, and their memory with them.
     fn drop_before(&mut self, n: usize) {
-        if n > 0 && let Some(mut ended) = self.0.take() {
+        if n > 0
+            && let Some(mut ended) = self.0.take()
+        {
             let rest = ended.split_off(n);
             self.0 = (!rest.is_empty()).then(|| Box::new(rest));
         }

@@ -21,6 +21,7 @@
 //! Left out here: leases, which have a chapter (and files) of their own.
 
 mod compact;
+mod counts;
 mod events;
 mod hash;
 mod heads;
@@ -36,6 +37,7 @@ pub mod watch;
 mod write;
 
 pub use compact::Compacted;
+pub use counts::Counts;
 pub use hash::{HashJob, HashKv};
 pub use read::RangeJob;
 pub use restore::Restoring;
@@ -63,6 +65,7 @@ pub struct Store {
     compactions: VecDeque<Compaction>,
     applied: Applied,
     config: StoreConfig,
+    counts: Counts,
 }
 
 /// The last applied entry, as it stands in the bucket `meta`. Zeros: none was.

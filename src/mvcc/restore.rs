@@ -11,7 +11,9 @@
 use super::compact::{FINISHED, Marks, SCHEDULED};
 use super::key_index::Change;
 use super::record::{self, UNBELIEVABLE, hex};
-use super::{Applied, Bucket, CONSISTENT_INDEX, Engine, Index, RestoreError, Revision, Store, StoreConfig, TERM};
+use super::{
+    Applied, Bucket, CONSISTENT_INDEX, Counts, Engine, Index, RestoreError, Revision, Store, StoreConfig, TERM,
+};
 use crate::bug::Bug;
 use crate::pb::mvccpb::KeyValueRef;
 use std::collections::{BTreeSet, VecDeque};
@@ -100,8 +102,8 @@ impl Restoring {
 impl Store {
     /// An empty store on an empty engine.
     pub fn new(engine: Box<dyn Engine>, config: StoreConfig) -> Store {
-        let (index, compactions) = (Index::default(), VecDeque::new());
-        Store { engine, index, revision: 1, compacted: None, compactions, applied: Applied::default(), config }
+        let (index, compactions, counts) = (Index::default(), VecDeque::new(), Counts::default());
+        Store { engine, index, revision: 1, compacted: None, compactions, applied: Applied::default(), config, counts }
     }
 
     /// The store that an engine's records make, in one go.

@@ -2,7 +2,7 @@
 
 use super::key_index::Change;
 use super::read::Interval;
-use super::{Applied, BackendError, Bucket, KeyValue, MvccError, Revision, Store};
+use super::{Applied, BackendError, Bucket, Counts, KeyValue, MvccError, Revision, Store};
 use crate::pb::etcdserverpb::compare::TargetUnion;
 use crate::pb::etcdserverpb::{
     Compare, CompareResult, CompareTarget, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
@@ -20,6 +20,7 @@ pub struct WriteTxn<'a> {
     /// The revision of the next change.
     next: Revision,
     written: Vec<Written>,
+    counts: Counts,
 }
 
 /// What became of a key.
@@ -36,7 +37,7 @@ impl<'a> WriteTxn<'a> {
     pub(super) fn begin(store: &'a mut Store, entry: Applied) -> WriteTxn<'a> {
         store.applied = entry;
         let next = Revision { main: store.revision + 1, sub: 0 };
-        WriteTxn { store, next, written: Vec::new() }
+        WriteTxn { store, next, written: Vec::new(), counts: Counts::default() }
     }
 
     /// Takes what was written up to now, in order.
@@ -49,6 +50,7 @@ impl<'a> WriteTxn<'a> {
         if self.next.sub > 0 {
             self.store.revision = self.next.main;
         }
+        self.store.counts.add(self.counts);
         self.store.engine.commit();
         self.store.revision
     }
@@ -92,12 +94,15 @@ impl<'a> WriteTxn<'a> {
         let Change { create_revision, version, .. } = self.store.index.put(&request.key, self.next);
         let kv =
             KeyValue { key: request.key.clone(), create_revision, mod_revision: self.next.main, version, value, lease };
+        self.counts.puts += 1;
+        self.counts.put_bytes += (kv.key.len() + kv.value.len()) as u64;
         self.record(kv, false)?;
         Ok(PutResponse { header: None, prev_kv: before.filter(|_| request.prev_kv) })
     }
 
     /// Deletes the live keys of an interval, in key order.
     pub fn delete_range(&mut self, request: &DeleteRangeRequest) -> Result<DeleteRangeResponse, MvccError> {
+        self.counts.deletes += 1;
         let main = self.next.main;
         let doomed: Vec<(Bytes, Revision)> = match Interval::of(&request.key, &request.range_end) {
             Interval::Key(key) => {
@@ -180,7 +185,10 @@ impl<'a> WriteTxn<'a> {
         let mut responses = Vec::new();
         for op in branch(request, succeeded) {
             let response = match &op.request {
-                Some(Req::RequestRange(range)) => Some(Resp::ResponseRange(self.range(range)?)),
+                Some(Req::RequestRange(range)) => {
+                    self.counts.ranges += 1;
+                    Some(Resp::ResponseRange(self.range(range)?))
+                }
                 Some(Req::RequestPut(put)) => Some(Resp::ResponsePut(self.put(put)?)),
                 Some(Req::RequestDeleteRange(delete)) => Some(Resp::ResponseDeleteRange(self.delete_range(delete)?)),
                 Some(Req::RequestTxn(nested)) => Some(Resp::ResponseTxn(self.run(nested, decisions)?)),

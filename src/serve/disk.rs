@@ -12,6 +12,7 @@
 //!
 //! A renamed file is read and written under its new name at once: it is the same open file.
 
+use super::metrics::Metrics;
 use super::named;
 use super::spare::Spare;
 use crate::disk::{Action, DiskDone, DiskError, DiskOp, DiskRead, FileName, OpId};
@@ -23,6 +24,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 /// Files below a data directory.
 pub(super) struct RealDisk {
@@ -32,6 +34,7 @@ pub(super) struct RealDisk {
     /// Renames and removals that are under way, with the names that they take away.
     leaving: BTreeMap<OpId, FileName>,
     spare: Spare,
+    metrics: Arc<Metrics>,
     /// Holds the lock on the data directory.
     _lock: File,
 }
@@ -56,6 +59,7 @@ impl RealDisk {
     pub(super) fn open(
         root: &Path,
         segment_bytes: u64,
+        metrics: Arc<Metrics>,
         done: impl Fn(DiskDone) + Clone + Send + 'static,
     ) -> Result<RealDisk, String> {
         for folder in ["member/wal", "member/snap"] {
@@ -72,11 +76,11 @@ impl RealDisk {
                 root.display()
             )
         })?;
-        let lane = |name: &str| Lane::start(name, root.to_owned(), done.clone());
+        let lane = |name: &str| Lane::start(name, root.to_owned(), metrics.clone(), done.clone());
         let lanes = [lane("seedbed-log"), lane("seedbed-data")];
         let spare = Spare::start(&root.join("member/wal"), segment_bytes);
         let (open, leaving) = (RefCell::default(), BTreeMap::new());
-        Ok(RealDisk { root: root.to_owned(), open, lanes, leaving, spare, _lock: lock })
+        Ok(RealDisk { root: root.to_owned(), open, lanes, leaving, spare, metrics, _lock: lock })
     }
 
     /// Starts an operation. What it reports at once comes back; the rest is heard from the lanes.
@@ -112,6 +116,9 @@ impl RealDisk {
             }
             Action::Write { offset, data } => {
                 self.file(&op.file)?.write_all_at(data, *offset)?;
+                if op.file.ends_with(".wal") {
+                    self.metrics.wal_bytes.add(data.len() as u64);
+                }
                 Ok(Progress::Silent)
             }
             Action::Truncate { len } => {
@@ -217,13 +224,17 @@ impl DiskRead for RealDisk {
 }
 
 impl Lane {
-    fn start(name: &str, root: PathBuf, done: impl Fn(DiskDone) + Send + 'static) -> Lane {
+    fn start(name: &str, root: PathBuf, metrics: Arc<Metrics>, done: impl Fn(DiskDone) + Send + 'static) -> Lane {
         let (work, waiting) = mpsc::channel();
         let run = move || {
             for waits in waiting {
                 match waits {
                     Waits::Op(op, file) => {
+                        let begun = Instant::now();
                         let result = carry_out(&root, &op, file.as_deref());
+                        if op.action == Action::Sync {
+                            synced(&metrics, &op.file, begun.elapsed());
+                        }
                         let result = result.map_err(|error| disk_error(&op.file, 0, &error));
                         done(DiskDone { id: op.id, result });
                     }
@@ -256,6 +267,22 @@ impl Drop for Lane {
             // It has said why on stderr.
             let _ = thread.join();
         }
+    }
+}
+
+/// A sync should not take longer (etcd's expected duration).
+const SLOW_SYNC: Duration = Duration::from_secs(1);
+
+fn synced(metrics: &Metrics, file: &str, took: Duration) {
+    if took > SLOW_SYNC {
+        tracing::warn!(file, ?took, expected = ?SLOW_SYNC, "slow fdatasync");
+    }
+    if file.ends_with(".wal") {
+        metrics.wal_fsync.observe(took);
+    } else if file.contains(".snap.db") {
+        metrics.snap_db_fsync.observe(took);
+    } else if file.contains(".snap") {
+        metrics.snap_fsync.observe(took);
     }
 }
 
@@ -312,6 +339,10 @@ mod tests {
         path
     }
 
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new(0))
+    }
+
     fn op(id: u64, file: &str, action: Action) -> DiskOp {
         DiskOp { id: OpId(id), file: file.into(), action }
     }
@@ -320,7 +351,8 @@ mod tests {
     fn a_file_is_read_under_its_new_name_at_once_and_made_again_under_the_old_one() {
         let root = folder("names");
         let (told, heard) = mpsc::channel();
-        let mut disk = RealDisk::open(&root, 4096, move |done| drop(told.send(done))).expect("a folder of its own");
+        let mut disk =
+            RealDisk::open(&root, 4096, metrics(), move |done| drop(told.send(done))).expect("a folder of its own");
         let (old, new) = ("member/snap/db.tmp", "member/snap/db");
         assert!(disk.start(op(1, old, Action::Create)).is_some_and(|done| done.result.is_ok()));
         let data = Bytes::from_static(b"one");
@@ -339,18 +371,18 @@ mod tests {
     #[test]
     fn two_do_not_serve_from_one_directory() {
         let root = folder("lock");
-        let first = RealDisk::open(&root, 4096, drop).expect("nobody else has it");
-        let error = RealDisk::open(&root, 4096, drop).err().expect("the first has it");
+        let first = RealDisk::open(&root, 4096, metrics(), drop).expect("nobody else has it");
+        let error = RealDisk::open(&root, 4096, metrics(), drop).err().expect("the first has it");
         assert!(error.contains("another process serves from this directory"), "{error}");
         drop(first);
-        assert!(RealDisk::open(&root, 4096, drop).is_ok());
+        assert!(RealDisk::open(&root, 4096, metrics(), drop).is_ok());
         fs::remove_dir_all(root).expect("it was made above");
     }
 
     #[test]
     fn what_is_not_there_is_named() {
         let root = folder("none");
-        let mut disk = RealDisk::open(&root, 4096, drop).expect("a folder of its own");
+        let mut disk = RealDisk::open(&root, 4096, metrics(), drop).expect("a folder of its own");
         let none = "member/wal/none.wal";
         let error = DiskError::NotFound { file: none.into() };
         assert_eq!(disk.len(none), Err(error.clone()));

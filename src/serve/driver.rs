@@ -11,10 +11,13 @@
 
 use super::disk::RealDisk;
 use super::limit;
+use super::metrics::Metrics;
+use super::observer::Observer;
 use super::options::Options;
+use super::tls::TlsError;
 use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, Shared};
-use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput};
+use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput, Vitals};
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{WatchRequest, WatchResponse};
 use crate::time::Now;
@@ -46,6 +49,9 @@ pub enum ServeError {
     /// The data directory cannot be used; the text names the file and says what to do.
     #[error("{0}")]
     Data(String),
+    /// There is no TLS as it was asked for.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The member stopped by itself.
     #[error("the member stopped: {0}")]
     Stopped(StopReason),
@@ -59,6 +65,7 @@ enum Command {
     Ask(Credentials, Request, oneshot::Sender<Result<Response, Error>>),
     Open(StreamId, Credentials, UnboundedSender<WatchResponse>),
     Input(Input),
+    Look(oneshot::Sender<Vitals>),
     /// Something said on a stream; whoever said it hears when the member does.
     Said(StreamId, StreamInput, oneshot::Sender<()>),
     Stop,
@@ -71,15 +78,26 @@ pub struct Handle {
     streams: Arc<AtomicU64>,
     /// Bytes of the longest message that a client may send.
     pub(super) max_message: usize,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Handle {
     /// Asks the member for something.
     pub async fn ask(&self, who: Credentials, request: Request) -> Result<Response, Error> {
         let (reply, answer) = oneshot::channel();
+        let asked = self.metrics.asked(&request);
         self.send(Command::Ask(who, request, reply));
         // A member that stops lets its callers go.
-        answer.await.unwrap_or(Err(Error::Stopped))
+        let result = answer.await.unwrap_or(Err(Error::Stopped));
+        asked.answered(&result);
+        result
+    }
+
+    /// How the member is; `None` once it has stopped.
+    pub async fn vitals(&self) -> Option<Vitals> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Look(reply));
+        answer.await.ok()
     }
 
     /// Opens a watch stream. What it hears goes to `to`.
@@ -132,13 +150,14 @@ impl Running {
 pub(super) fn start(options: &Options) -> Result<(Handle, Running), ServeError> {
     let (commands, inputs) = mpsc::channel();
     let max_message = options.max_request_bytes + limit::OVERHEAD;
-    let handle = Handle { commands: commands.clone(), streams: Arc::default(), max_message };
+    let metrics = Arc::new(Metrics::new(options.quota_backend_bytes));
+    let handle = Handle { commands: commands.clone(), streams: Arc::default(), max_message, metrics: metrics.clone() };
     let (opened, open) = mpsc::channel();
     let (end, ended) = oneshot::channel();
     let (options, runtime) = (options.clone(), tokio::runtime::Handle::current());
     let run = move || {
         let start = Instant::now();
-        let result = match Driver::open(&options, start, commands, runtime) {
+        let result = match Driver::open(&options, start, commands, runtime, metrics) {
             Ok(mut driver) => {
                 // Who waits for this is in `start`, and still there.
                 let _ = opened.send(Ok(()));
@@ -162,6 +181,7 @@ struct Driver {
     disk: Shared<RealDisk>,
     start: Instant,
     effects: Effects,
+    observer: Observer,
     /// What the last step's operations reported at once.
     due: VecDeque<Input>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
@@ -180,20 +200,24 @@ impl Driver {
         start: Instant,
         commands: Sender<Command>,
         runtime: tokio::runtime::Handle,
+        metrics: Arc<Metrics>,
     ) -> Result<Driver, ServeError> {
         let done = commands.clone();
         let done = move |report: DiskDone| drop(done.send(Command::Input(Input::Disk(report))));
         let (mut effects, now) = (Effects::default(), now(start));
         let config = options.config(now.wall ^ u64::from(std::process::id()));
-        let disk = RealDisk::open(&options.data_dir, config.wal_segment_bytes, done).map_err(ServeError::Data)?;
+        let disk = RealDisk::open(&options.data_dir, config.wal_segment_bytes, metrics.clone(), done)
+            .map_err(ServeError::Data)?;
         let disk = Shared::new(disk);
         let member = Member::open(config, now, &disk.reader(), &mut effects)
             .map_err(|error| ServeError::Data(format!("{}: {error}", options.data_dir.display())))?;
+        let observer = Observer::new(member.id(), metrics);
         let mut driver = Driver {
             member,
             disk,
             start,
             effects,
+            observer,
             due: VecDeque::new(),
             calls: BTreeMap::new(),
             next_call: 1,
@@ -203,6 +227,7 @@ impl Driver {
             commands,
             runtime,
         };
+        driver.observer.stepped(&driver.effects, now, Duration::ZERO);
         driver.carry_out();
         Ok(driver)
     }
@@ -237,6 +262,11 @@ impl Driver {
         let input = match command {
             Command::Stop => unreachable!("invariant: the crank is not turned for that"),
             Command::Input(input) => input,
+            Command::Look(reply) => {
+                // Who looked may have gone.
+                let _ = reply.send(self.member.vitals());
+                return Ok(());
+            }
             Command::Said(stream, said, hears) => {
                 // Who said it may have gone.
                 let _ = hears.send(());
@@ -258,7 +288,9 @@ impl Driver {
             Input::Stream(stream, StreamInput::Closed) => drop(self.streams.remove(stream)),
             _ => {}
         }
-        self.member.step(now(self.start), input, &mut self.effects);
+        let (begun, now) = (Instant::now(), now(self.start));
+        self.member.step(now, input, &mut self.effects);
+        self.observer.stepped(&self.effects, now, begun.elapsed());
         match self.carry_out() {
             Some(reason) => Err(ServeError::Stopped(reason)),
             None => Ok(()),

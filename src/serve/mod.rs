@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   etcdctl ──gRPC──▶ http ─▶ rpc · streams ──Command──▶ driver ──step──▶ Member
-//!   curl ────HTTP──▶ /health, /version        ◀─answers─   │  ▲
+//!   curl ────HTTP──▶ /health, /metrics, gateway ◀─answers─  │  ▲
 //!                                                          ▼  │ done
 //!                                                        disk: writes at once, two lanes for what waits
 //! ```
@@ -14,10 +14,11 @@
 //!
 //! # Reading order
 //! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
-//! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
-//! [`rpc`] is the table of etcd's calls with one answer, [`wire`] their bytes, [`streams`] and [`snapshot`] those with many,
-//! [`status`] etcd's errors as gRPC has them. [`services`] are those around etcd's own: [`lock`] and [`election`] are
-//! clients of the member ([`client`]), [`health`] is for load balancers.
+//! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names,
+//! [`tls`] keeps others from listening; [`rpc`] is the table of etcd's calls with one answer, [`wire`] their bytes,
+//! [`streams`] and [`snapshot`] those with many, [`status`] etcd's errors as gRPC has them. [`services`] are those around
+//! etcd's own: [`lock`] and [`election`] are clients of the member ([`client`]), [`health`] is for load balancers.
+//! [`gateway`] is all of it in JSON. [`observer`] counts and logs what the member does, [`metrics`] is what was counted.
 //!
 //! # What one client may cost
 //! Whoever does not take its answers is given no more of them: a watch says how much room there is, an image is read a
@@ -25,7 +26,7 @@
 //! head ([`limit`]), and so many connections are taken that the member can still open its own files ([`files`]).
 //!
 //! # Left out so far
-//! Peers (a cluster has one member), TLS, metrics, the JSON gateway. A lock file keeps two of ours out of one directory; a
+//! Peers (a cluster has one member), lists of revoked certificates. A lock file keeps two of ours out of one directory; a
 //! real etcd does not know it.
 
 mod authority;
@@ -34,10 +35,13 @@ mod disk;
 mod driver;
 mod election;
 mod files;
+mod gateway;
 mod health;
 mod http;
 mod limit;
 mod lock;
+mod metrics;
+mod observer;
 mod options;
 mod rpc;
 mod services;
@@ -45,10 +49,12 @@ mod snapshot;
 mod spare;
 mod status;
 mod streams;
+mod tls;
 mod wire;
 
 pub use driver::{Handle, Running, ServeError};
 pub use options::Options;
+pub use tls::{Connector, TlsError, TlsFiles};
 
 use std::future::Future;
 use std::io;
@@ -84,8 +90,10 @@ async fn told_to_end() {
 pub async fn serve(options: Options, until: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), ServeError> {
     let mut listeners = Vec::new();
     for address in &options.listen_client {
+        let (address, tls) = options.acceptor(address)?;
         let listening = TcpListener::bind(address).await;
-        listeners.push(listening.map_err(|source| ServeError::Listen { address: address.clone(), source })?);
+        let listener = listening.map_err(|source| ServeError::Listen { address: address.to_owned(), source })?;
+        listeners.push((listener, tls));
     }
     let connections = Arc::new(Semaphore::new(files::for_connections().map_err(ServeError::Data)?));
     let (handle, mut running) = driver::start(&options)?;
@@ -94,6 +102,13 @@ pub async fn serve(options: Options, until: impl Future<Output = ()>, ready: imp
         .into_iter()
         .map(|listener| tokio::spawn(http::run(listener, handle.clone(), connections.clone(), closed.clone())))
         .collect();
+    tracing::info!("ready to serve client requests");
+    for address in &options.listen_client {
+        match address.strip_prefix("https://") {
+            Some(address) => tracing::info!("serving client requests on {address}"),
+            None => tracing::info!("serving insecure client requests on {address}, this is strongly discouraged!"),
+        }
+    }
     ready();
     let ended = tokio::select! {
         () = until => None,

@@ -1,5 +1,6 @@
 //! What a user may say about a member, with etcd's defaults.
 
+use super::tls::{self, Acceptor, TlsError, TlsFiles};
 use crate::backend::{BoltConfig, EngineConfig};
 use crate::member::{AutoCompaction, Config, Peer};
 use crate::pb::ids;
@@ -13,8 +14,10 @@ pub struct Options {
     pub name: String,
     /// Where its data lies.
     pub data_dir: PathBuf,
-    /// `host:port` of each address at which clients are served.
+    /// `host:port` of each address at which clients are served; `https://host:port`, where that is done by TLS.
     pub listen_client: Vec<String>,
+    /// Certificates for those. `None` with one of them: the member makes a certificate for itself.
+    pub client_tls: Option<TlsFiles>,
     /// URLs at which clients reach it.
     pub advertise_client_urls: Vec<String>,
     /// URLs at which its peers would reach it: its id comes of them.
@@ -43,6 +46,7 @@ impl Default for Options {
             name: "default".to_owned(),
             data_dir: "default.etcd".into(),
             listen_client: vec!["localhost:2379".to_owned()],
+            client_tls: None,
             advertise_client_urls: vec!["http://localhost:2379".to_owned()],
             initial_advertise_peer_urls: vec!["http://localhost:2380".to_owned()],
             initial_cluster_token: "etcd-cluster".to_owned(),
@@ -58,6 +62,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// What takes clients in at an address: nothing besides, or TLS. Returns its `host:port` as well.
+    pub(super) fn acceptor<'a>(&self, address: &'a str) -> Result<(&'a str, Option<Acceptor>), TlsError> {
+        let Some(address) = address.strip_prefix("https://") else { return Ok((address, None)) };
+        let files = match &self.client_tls {
+            Some(files) => files.clone(),
+            None => tls::own_certificate(&self.data_dir, vec![tls::host(address).to_owned()])?,
+        };
+        Ok((address, Some(Acceptor::new(files)?)))
+    }
+
     /// What the member is told. `seed` draws its election timeouts and its tokens.
     pub(super) fn config(&self, seed: u64) -> Config {
         let peer_urls = self.initial_advertise_peer_urls.clone();

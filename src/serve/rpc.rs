@@ -9,7 +9,6 @@ use super::wire;
 use crate::api::{AuthRequest, AuthResponse, Request, Response};
 use crate::pb::etcdserverpb::*;
 use prost::Message;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http;
 
@@ -64,7 +63,7 @@ where
         "/etcdserverpb.Cluster/MemberPromote": MemberPromoteRequest => MemberPromoteResponse, Request::MemberPromote,
             Response::MemberPromote(r) => r;
         "/etcdserverpb.Maintenance/Alarm": AlarmRequest => AlarmResponse, Request::Alarm,
-            // etcd's has no header either.
+            // etcd's has no header.
             Response::Alarm(r) => AlarmResponse { header: None, ..r };
         "/etcdserverpb.Maintenance/Status": StatusRequest => StatusResponse, |_| Request::Status,
             Response::Status(r) => r;
@@ -137,7 +136,7 @@ where
     I: Message + Default,
     O: Message,
 {
-    let (who, status) = (credentials(call.headers()), status_at(call.uri().path()));
+    let (who, status) = (credentials(&call), status_at(call.uri().path()));
     let request = match wire::request(call.into_body()).await {
         Ok(request) => request,
         Err(status) => return status.into_http(),

@@ -5,12 +5,11 @@
 
 use super::client::Client;
 use super::driver::Handle;
-use super::limit::Limited;
 use super::rpc;
 use super::status::credentials;
+use super::streams::Said;
 use super::{election, health, lock, snapshot};
 use crate::pb::etcdserverpb::SnapshotRequest;
-use hyper::body::Incoming;
 use prost::Message;
 use std::future::Future;
 use tokio_stream::Stream;
@@ -21,12 +20,11 @@ use tonic::{Code, Status};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
-type Call = http::Request<Limited<Incoming>>;
 type Answer = http::Response<Body>;
 
 /// Answers a call.
-pub(super) async fn answer(handle: &Handle, call: Call) -> Answer {
-    let client = Client::new(handle, credentials(call.headers()));
+pub(super) async fn answer(handle: &Handle, call: http::Request<impl Said>) -> Answer {
+    let client = Client::new(handle, credentials(&call));
     match call.uri().path() {
         "/v3lockpb.Lock/Lock" => one(call, move |request| lock::lock(client.clone(), request)).await,
         "/v3lockpb.Lock/Unlock" => one(call, move |request| lock::unlock(client.clone(), request)).await,
@@ -38,7 +36,7 @@ pub(super) async fn answer(handle: &Handle, call: Call) -> Answer {
         "/grpc.health.v1.Health/Check" => one(call, |request| async move { health::check(&request) }).await,
         "/grpc.health.v1.Health/Watch" => many(call, |request| Ok(health::watch(&request))).await,
         snapshot::PATH => {
-            let (handle, who) = (handle.clone(), credentials(call.headers()));
+            let (handle, who) = (handle.clone(), credentials(&call));
             many(call, move |_: SnapshotRequest| Ok(snapshot::send(&handle, who.clone()))).await
         }
         _ => rpc::answer(handle, call).await,
@@ -46,7 +44,7 @@ pub(super) async fn answer(handle: &Handle, call: Call) -> Answer {
 }
 
 /// A call with one answer.
-async fn one<I, O, F>(call: Call, work: impl Fn(I) -> F + Send + Sync + 'static) -> Answer
+async fn one<I, O, F>(call: http::Request<impl Said>, work: impl Fn(I) -> F + Send + Sync + 'static) -> Answer
 where
     I: Message + Default + 'static,
     O: Message + Default + 'static,
@@ -61,7 +59,10 @@ where
 }
 
 /// A call with many answers.
-async fn many<I, O, S>(call: Call, work: impl Fn(I) -> Result<S, Status> + Send + Sync + 'static) -> Answer
+async fn many<I, O, S>(
+    call: http::Request<impl Said>,
+    work: impl Fn(I) -> Result<S, Status> + Send + Sync + 'static,
+) -> Answer
 where
     I: Message + Default + 'static,
     O: Message + Default + 'static,

@@ -2,7 +2,7 @@
 
 use crate::api::{AuthError, Code, Credentials, Error};
 use tonic::Status;
-use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::Request;
 
 /// An error as clients know it: they match on its code and on its text.
 pub(super) fn status(error: &Error) -> Status {
@@ -39,11 +39,20 @@ fn as_the_store_words_it(error: &Error) -> Status {
     }
 }
 
-/// Who asks: etcd's clients send their token under `token`, its gateway under `authorization`.
-pub(super) fn credentials(headers: &HeaderMap) -> Credentials {
+/// The common name in a client's certificate: an extension of its calls.
+#[derive(Clone, Debug)]
+pub(super) struct CommonName(pub(super) String);
+
+/// Who asks: etcd's clients send their token under `token`, its gateway under `authorization`. Without one the client's
+/// certificate says it, where that counts.
+pub(super) fn credentials<B>(call: &Request<B>) -> Credentials {
+    let headers = call.headers();
     let token = ["token", "authorization"].iter().find_map(|name| headers.get(*name));
     match token.and_then(|token| token.to_str().ok()) {
         Some(token) => Credentials::Token(token.to_owned()),
-        None => Credentials::None,
+        None => match call.extensions().get() {
+            Some(CommonName(name)) => Credentials::CommonName(name.clone()),
+            None => Credentials::None,
+        },
     }
 }

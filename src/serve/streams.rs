@@ -5,13 +5,12 @@
 //! window holds, no more.
 
 use super::driver::Handle;
-use super::limit::Limited;
 use super::status::{credentials, status};
 use crate::api::{Request, Response};
 use crate::member::StreamInput;
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, WatchRequest, WatchResponse};
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Bytes};
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -28,9 +27,16 @@ use tower::service_fn;
 /// Responses that a stream takes ahead of its client.
 const WINDOW: usize = 64;
 
+/// A body of what a client says.
+pub(super) trait Said: HttpBody<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static {}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static> Said for B {}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Answers a watch stream.
-pub(super) async fn watch(handle: &Handle, call: http::Request<Limited<Incoming>>) -> http::Response<Body> {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
+pub(super) async fn watch(handle: &Handle, call: http::Request<impl Said>) -> http::Response<Body> {
+    let (who, handle) = (credentials(&call), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<WatchRequest>>| {
         let (told, hear) = mpsc::unbounded_channel();
         let stream = handle.open(who.clone(), told);
@@ -113,8 +119,8 @@ impl Drop for Responses {
 
 /// Answers a stream of keepalives, one after the other. A lease that is not there has no time to live; whatever else goes
 /// wrong ends the stream, as etcd does.
-pub(super) async fn keep_alive(handle: &Handle, call: http::Request<Limited<Incoming>>) -> http::Response<Body> {
-    let (who, handle) = (credentials(call.headers()), handle.clone());
+pub(super) async fn keep_alive(handle: &Handle, call: http::Request<impl Said>) -> http::Response<Body> {
+    let (who, handle) = (credentials(&call), handle.clone());
     let service = service_fn(move |requests: tonic::Request<Streaming<LeaseKeepAliveRequest>>| {
         let (handle, who) = (handle.clone(), who.clone());
         let answers = requests.into_inner().then(move |request| {

@@ -22,6 +22,7 @@
 mod bench;
 mod bugs;
 pub mod check;
+mod config_file;
 mod crash;
 mod doctor;
 mod input;
@@ -32,6 +33,8 @@ mod real_disk;
 mod replay;
 mod run;
 mod serve;
+mod serve_log;
+mod serve_tls;
 mod sweep;
 mod terminal;
 

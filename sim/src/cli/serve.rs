@@ -1,6 +1,9 @@
 //! `seedbed serve`: the member for real, with etcd's flags.
 
-use super::{BadInput, finish, terminal};
+use super::serve_log::LogArgs;
+use super::serve_tls::TlsArgs;
+use super::{BadInput, config_file, finish, terminal};
+use clap::{Args as _, FromArgMatches as _};
 use seedbed::member::AutoCompaction;
 use seedbed::serve::{self, Options};
 use seedbed::time::{MILLISECOND, Nanos, SECOND};
@@ -102,14 +105,33 @@ pub(super) struct ServeArgs {
     /// Most operations of a transaction
     #[arg(long, value_name = "N", env = "ETCD_MAX_TXN_OPS", hide_env = true, default_value_t = 128)]
     max_txn_ops: usize,
+
+    #[command(flatten)]
+    tls: TlsArgs,
+
+    #[command(flatten)]
+    log: LogArgs,
+
+    /// Read everything from a file of etcd's (YAML) instead: no other flag and no variable counts then
+    #[arg(long, value_name = "FILE", env = "ETCD_CONFIG_FILE", hide_env = true)]
+    config_file: Option<PathBuf>,
 }
 
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &ServeArgs) -> u8 {
-    finish(serve(args))
+    finish(configured(args).and_then(|args| serve(&args)))
+}
+
+/// What the file says, if one is named.
+fn configured(args: &ServeArgs) -> Result<ServeArgs, BadInput> {
+    let Some(path) = &args.config_file else { return Ok(args.clone()) };
+    let command = ServeArgs::augment_args(clap::Command::new("serve")).mut_args(|arg| arg.env(None::<&str>));
+    let arguments = config_file::arguments(path, &command)?;
+    Ok(ServeArgs::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
 }
 
 fn serve(args: &ServeArgs) -> Result<u8, BadInput> {
+    args.log.begin()?;
     let options = options(args)?;
     let told = format!(
         "{} serves clients at {} from {}; Ctrl-C stops it",
@@ -130,11 +152,22 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
             args.heartbeat_interval * 5
         )));
     }
-    let listen_client = args.listen_client_urls.iter().map(|url| address("--listen-client-urls", url));
+    let (client_tls, auto_tls) = args.tls.files()?;
+    let listen_client = args.listen_client_urls.iter().map(|url| match url.strip_prefix("https://") {
+        Some(rest) if client_tls.is_some() || auto_tls => {
+            let plain = address("--listen-client-urls", &format!("http://{rest}"))?;
+            Ok(format!("https://{plain}"))
+        }
+        Some(_) => Err(BadInput(format!(
+            "--listen-client-urls {url}: for https:// a certificate is expected: --cert-file and --key-file, or --auto-tls"
+        ))),
+        None => address("--listen-client-urls", url),
+    });
     Ok(Options {
         name: args.name.clone(),
         data_dir: args.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", args.name).into()),
         listen_client: listen_client.collect::<Result<_, _>>()?,
+        client_tls,
         advertise_client_urls: args.advertise_client_urls.clone(),
         initial_advertise_peer_urls: args.initial_advertise_peer_urls.clone(),
         initial_cluster_token: args.initial_cluster_token.clone(),
@@ -152,7 +185,7 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
 fn address(flag: &str, url: &str) -> Result<String, BadInput> {
     let expected = |what: &str| BadInput(format!("{flag} {url}: {what}, for example http://localhost:2379"));
     let Some(rest) = url.strip_prefix("http://") else {
-        return Err(expected("an address that begins with http:// is expected (there is no TLS yet)"));
+        return Err(expected("an address that begins with http:// or https:// is expected"));
     };
     let address = rest.trim_end_matches('/');
     let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
@@ -203,7 +236,7 @@ mod tests {
         assert_eq!(address("--f", "http://127.0.0.1:2379/").ok().as_deref(), Some("127.0.0.1:2379"));
         for (url, expected) in [
             ("127.0.0.1:2379", "begins with http://"),
-            ("https://localhost:2379", "no TLS yet"),
+            ("ftp://localhost:2379", "begins with http://"),
             ("http://localhost", "a host and a port"),
             ("http://localhost:99999", "a host and a port"),
         ] {

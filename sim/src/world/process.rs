@@ -242,7 +242,8 @@ impl World {
         self.nodes[usize::from(index)].operations.push_back((op.id, record));
         self.happened(Happening::of(scenario::Event::SyncStarted, index));
         let done = DiskDone { id: op.id, result };
-        let event = super::Scheduled { cause: record, event: Event::Disk { node: index, life, op: Box::new(op), done } };
+        let event =
+            super::Scheduled { cause: record, event: Event::Disk { node: index, life, op: Box::new(op), done } };
         self.heap.push(begun.done_at, event);
         true
     }

@@ -249,6 +249,11 @@ impl Watchers {
         [synced, unsynced, self.watchers.len() - synced - unsynced]
     }
 
+    /// Events that wait in streams' buffers for room at their clients.
+    pub fn pending_events(&self) -> usize {
+        self.streams.values().map(Stream::events).sum()
+    }
+
     fn free_number(&mut self, stream: StreamId) -> i64 {
         let next = &mut self.streams.entry(stream).or_default().next_watch;
         while self.watchers.contains_key(&WatcherId { stream, watch: *next }) {

@@ -26,6 +26,11 @@ impl Stream {
         self.buffer.is_empty()
     }
 
+    /// Events in line.
+    pub(super) fn events(&self) -> usize {
+        self.buffer.iter().chain(&self.overflow).map(|response| response.events.len()).sum()
+    }
+
     /// Whether the next response would have to wait.
     pub(super) fn is_full(&self, capacity: usize) -> bool {
         self.buffer.len() >= capacity.max(1)

@@ -1,0 +1,54 @@
+//! `seedbed serve`: the flags of TLS, for clients.
+
+use super::BadInput;
+use seedbed::serve::TlsFiles;
+use std::path::PathBuf;
+
+/// Certificates, keys and who must show one.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct TlsArgs {
+    /// The certificate for clients (PEM)
+    #[arg(long, value_name = "FILE", env = "ETCD_CERT_FILE", hide_env = true)]
+    cert_file: Option<PathBuf>,
+
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", env = "ETCD_KEY_FILE", hide_env = true)]
+    key_file: Option<PathBuf>,
+
+    /// Authorities (PEM); a client must show a certificate of theirs
+    #[arg(long, value_name = "FILE", env = "ETCD_TRUSTED_CA_FILE", hide_env = true)]
+    trusted_ca_file: Option<PathBuf>,
+
+    /// A client's certificate says by its common name who the client is
+    #[arg(long, value_name = "BOOL", env = "ETCD_CLIENT_CERT_AUTH", hide_env = true, default_value_t = false,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    client_cert_auth: bool,
+
+    /// Make a certificate where none is named; nobody can verify it
+    #[arg(long, value_name = "BOOL", env = "ETCD_AUTO_TLS", hide_env = true, default_value_t = false,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    auto_tls: bool,
+}
+
+impl TlsArgs {
+    /// The files that are named, and whether a certificate is to be made where there are none.
+    pub(super) fn files(&self) -> Result<(Option<TlsFiles>, bool), BadInput> {
+        match (&self.cert_file, &self.key_file) {
+            (Some(cert), Some(key)) => {
+                if self.client_cert_auth && self.trusted_ca_file.is_none() {
+                    return Err(BadInput("--client-cert-auth: --trusted-ca-file is expected with it".to_owned()));
+                }
+                let files = TlsFiles {
+                    cert: cert.clone(),
+                    key: key.clone(),
+                    trusted_ca: self.trusted_ca_file.clone(),
+                    client_cert_auth: self.client_cert_auth,
+                };
+                Ok((Some(files), false))
+            }
+            (None, None) => Ok((None, self.auto_tls)),
+            (Some(_), None) => Err(BadInput("--cert-file: --key-file is expected with it".to_owned())),
+            (None, Some(_)) => Err(BadInput("--key-file: --cert-file is expected with it".to_owned())),
+        }
+    }
+}
