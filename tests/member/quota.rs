@@ -11,7 +11,7 @@ use seedbed::time::SECOND;
 
 impl Bench {
     /// Asks, and waits for the answer: some need several slices.
-    fn call(&mut self, request: Request) -> Result<Response, Error> {
+    pub(super) fn call(&mut self, request: Request) -> Result<Response, Error> {
         self.step(Input::Request(RequestId(77), request));
         for _ in 0..1000 {
             if let Some(at) = self.replies.iter().position(|(id, _)| *id == RequestId(77)) {
