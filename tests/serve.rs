@@ -30,7 +30,7 @@ impl Seedbed {
         let url = format!("http://{address}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
         command.args(["serve", "--data-dir", &folder.path("ours"), "--listen-client-urls", &url]);
-        command.args(["--advertise-client-urls", &url]);
+        command.args(["--advertise-client-urls", &url, "--listen-peer-urls", "http://127.0.0.1:0"]);
         let process = command.stderr(Stdio::null()).spawn().expect("the binary runs");
         let mut member = Seedbed { url, process };
         let begun = Instant::now();
@@ -265,7 +265,7 @@ fn what_keeps_it_from_serving_is_said() {
     let url = format!("http://{}", taken.local_addr().expect("it is bound"));
     let serve = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
-        let output = command.arg("serve").args(args).output().expect("the binary runs");
+        let output = command.args(["serve", "--listen-peer-urls", "http://127.0.0.1:0"]).args(args).output().expect("the binary runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, error) = serve(&["--data-dir", &folder.path("a"), "--listen-client-urls", &url]);

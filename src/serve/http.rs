@@ -63,14 +63,17 @@ async fn answer(handle: &Handle, call: Call) -> Answer {
         call.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     match call.uri().path() {
         "/health" => health(handle).await,
-        "/version" => {
-            json(StatusCode::OK, format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version()))
-        }
+        "/version" => version(),
         "/etcdserverpb.Watch/Watch" => streams::watch(handle, call).await,
         "/etcdserverpb.Lease/LeaseKeepAlive" => streams::keep_alive(handle, call).await,
         _ if is_grpc => rpc::answer(handle, call).await,
         _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
     }
+}
+
+/// The versions of this member and of its cluster.
+pub(super) fn version() -> Answer {
+    json(StatusCode::OK, format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version()))
 }
 
 /// The version that all members of the cluster can speak: that of the minor release.
@@ -92,14 +95,14 @@ async fn health(handle: &Handle) -> Answer {
     }
 }
 
-fn json(status: StatusCode, text: String) -> Answer {
+pub(super) fn json(status: StatusCode, text: String) -> Answer {
     let mut answer = http::Response::new(Body::new(text));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     answer
 }
 
-fn plain(status: StatusCode, text: &str) -> Answer {
+pub(super) fn plain(status: StatusCode, text: &str) -> Answer {
     let mut answer = http::Response::new(Body::new(text.to_owned()));
     *answer.status_mut() = status;
     answer

@@ -3,7 +3,7 @@
 //! ```text
 //!   etcdctl ──gRPC──▶ http ─▶ rpc · streams ──Command──▶ driver ──step──▶ Member
 //!   curl ────HTTP──▶ /health, /version        ◀─answers─   │  ▲
-//!                                                          ▼  │ done
+//!   other members ◀──HTTP/2──▶ peers ◀────────messages───▶ ▼  │ done
 //!                                                        disk: writes at once, two lanes for what waits
 //! ```
 //!
@@ -13,41 +13,58 @@
 //! runtime's threads. So no lock is ever held, and the order of inputs is all that differs from run to run.
 //!
 //! # Reading order
-//! [`options`] is what a user may say; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
+//! [`options`] is what a user may say, [`identity`] who the member is; [`driver`] turns the crank; [`disk`] keeps the disk seam's promises with files, of
 //! which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives their servers proper names;
 //! [`rpc`] is the table of etcd's calls with one answer, [`streams`] those with many, [`status`] etcd's errors as gRPC has
-//! them.
+//! them; [`peers`] is what members say to each other, [`several`] a cluster in one process,
+//! [`client`] asks a member.
 //!
 //! # Left out so far
-//! Peers (a cluster has one member), TLS, metrics, the JSON gateway, the services `v3lock` and `v3election`, snapshots
+//! TLS, metrics, the JSON gateway, the services `v3lock` and `v3election`, snapshots
 //! as a stream, the headers of the answers within a transaction's. A lock file keeps two of ours out of one directory; a
 //! real etcd does not know it.
 
 mod authority;
+mod client;
 mod disk;
 mod driver;
 mod http;
+mod identity;
 mod options;
+mod peers;
 mod rpc;
+mod several;
 mod spare;
 mod status;
 mod streams;
 
-pub use driver::{Handle, Running, ServeError};
-pub use options::Options;
+pub use client::Client;
+pub use driver::{Handle, ServeError};
+pub use identity::IdentityError;
+pub use options::{Options, parse_cluster};
+pub use peers::dial::{Connection, DialError};
+pub use several::{Standing, run_several};
 
+use driver::Running;
+use peers::notes::Notes;
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// Serves until the process is told to end (Ctrl-C, SIGTERM) or the member stops by itself. `ready` is called once
 /// clients may come.
 pub fn run(options: Options, ready: impl FnOnce()) -> Result<(), ServeError> {
+    runtime()?.block_on(serve(options, told_to_end(), ready))
+}
+
+fn runtime() -> Result<Runtime, ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ServeError::Data(format!("the system gives out no threads: {error}")))?;
-    runtime.block_on(serve(options, told_to_end(), ready))
+    runtime.map_err(|error| ServeError::Data(format!("the system gives out no threads: {error}")))
 }
 
 /// Ctrl-C, or what service managers send.
@@ -67,34 +84,73 @@ async fn told_to_end() {
 
 /// Serves until `until` is over or the member stops by itself. `ready` is called once clients may come.
 pub async fn serve(options: Options, until: impl Future<Output = ()>, ready: impl FnOnce()) -> Result<(), ServeError> {
-    let mut listeners = Vec::new();
-    for address in &options.listen_client {
-        let listening = TcpListener::bind(address).await;
-        listeners.push(listening.map_err(|source| ServeError::Listen { address: address.clone(), source })?);
-    }
-    let (handle, mut running) = driver::start(&options)?;
-    let (closing, closed) = watch::channel(());
-    let servers: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| tokio::spawn(http::run(listener, handle.clone(), closed.clone())))
-        .collect();
+    let mut server = Server::start(options).await?;
     ready();
-    let ended = tokio::select! {
-        () = until => None,
-        ended = running.ended() => Some(ended),
-    };
-    drop((closing, closed));
-    for server in servers {
-        // A server that panicked has said so on stderr; the member's data is what matters now.
-        let _ = server.await;
+    tokio::select! {
+        () = until => server.stop().await,
+        ended = server.ended() => ended,
     }
-    match ended {
-        Some(ended) => ended,
-        None => {
-            handle.stop();
-            running.ended().await
+}
+
+/// A member that serves. It goes on serving until it is stopped, or stops by itself.
+pub struct Server {
+    handle: Handle,
+    running: Running,
+    closing: watch::Sender<()>,
+    listening: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts it on its data directory. Clients and peers may come when this returns.
+    pub async fn start(options: Options) -> Result<Server, ServeError> {
+        let clients = listen("--listen-client-urls", &options.listen_client).await?;
+        let others = listen("--listen-peer-urls", &options.listen_peer).await?;
+        let notes = Arc::new(Notes::new(&options.name));
+        let (handle, running, shared) = driver::start(&options, notes).await?;
+        let (closing, closed) = watch::channel(());
+        let clients = clients.into_iter().map(|at| tokio::spawn(http::run(at, handle.clone(), closed.clone())));
+        let others =
+            others.into_iter().map(|at| tokio::spawn(peers::incoming::run(at, shared.clone(), closed.clone())));
+        let listening = clients.chain(others).collect();
+        Ok(Server { handle, running, closing, listening })
+    }
+
+    /// How to ask the member.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until the member stops by itself. Whoever stops waiting may begin again.
+    pub async fn ended(&mut self) -> Result<(), ServeError> {
+        self.running.ended().await
+    }
+
+    /// Stops it: one that leads hands the leadership on first; then those who are being answered get their answers.
+    /// Both take as long as they may, and no longer.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        self.handle.leave().await;
+        self.end().await
+    }
+
+    /// Stops it, whoever leads then.
+    async fn end(mut self) -> Result<(), ServeError> {
+        drop(self.closing);
+        for listening in self.listening {
+            // A server that panicked has said so on stderr; the member's data is what matters now.
+            let _ = listening.await;
         }
+        self.handle.stop();
+        self.running.ended().await
     }
+}
+
+async fn listen(flag: &'static str, addresses: &[String]) -> Result<Vec<TcpListener>, ServeError> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listening = TcpListener::bind(address).await;
+        listeners.push(listening.map_err(|source| ServeError::Listen { flag, address: address.clone(), source })?);
+    }
+    Ok(listeners)
 }
 
 /// What the system said, in words that name the file.

@@ -7,6 +7,7 @@
 //! inspect  what is in etcd's files
 //! crash    power cuts at every disk operation
 //! serve    the member for real
+//! cluster  three of them
 //! ```
 //!
 //! Three habits hold for all of them. What was asked for goes to stdout, and everything about the asking (progress,
@@ -19,6 +20,7 @@
 
 mod bugs;
 pub mod check;
+mod cluster;
 mod crash;
 mod input;
 mod inspect;
@@ -82,6 +84,7 @@ enum Command {
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
     Serve(serve::ServeArgs),
+    Cluster(cluster::ClusterArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -92,6 +95,7 @@ Examples:
   seedbed replay out/nemesis-3-9f3c41d2.seedbed                   a failed run again
   seedbed inspect default.etcd                                    what is in etcd's files
   seedbed serve                                                   the member for real, behind etcd's API
+  seedbed cluster                                                 three of them
 
 Exit codes:
    0  every check and expectation holds      13  an expectation was not met
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
     }));
     ExitCode::from(code.unwrap_or_else(|_| {
         terminal::say("error: Seedbed itself failed; the message above says where. Please report it with the command");
