@@ -32,6 +32,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// A log so short that one that was down, or joins, is sent a whole database.
+const SHORT_LOG: &[&str] = &["--snapshot-count", "100", "--experimental-snapshot-catchup-entries", "10"];
+
 /// Waits until something is so.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -148,8 +151,7 @@ fn kill_minus_nine_of_a_random_member_under_load_loses_nothing() {
     let rounds = std::env::var("SEEDBED_ROUNDS").map_or(5, |text| text.parse().expect("SEEDBED_ROUNDS is a number"));
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
     eprintln!("{rounds} rounds, seed {seed}");
-    // Few entries between two snapshots: one that was down is often sent a whole database.
-    let mut cluster = Cluster::start(3, &["--snapshot-count", "500"]);
+    let mut cluster = Cluster::start(3, SHORT_LOG);
     let (urls, history, mut dice) = (cluster.clients(), History::default(), Dice(seed));
     let (round, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let done: u64 = scope(|threads| {
@@ -213,7 +215,7 @@ fn join(cluster: &mut Cluster, is_learner: bool) -> u64 {
 
 #[test]
 fn a_learner_joins_is_promoted_and_a_removed_one_stops() {
-    let mut cluster = Cluster::start(3, &["--snapshot-count", "100"]);
+    let mut cluster = Cluster::start(3, SHORT_LOG);
     let mut caller = Caller::new();
     let first = cluster.members[0].client.clone();
     for n in 0..300 {
@@ -227,6 +229,8 @@ fn a_learner_joins_is_promoted_and_a_removed_one_stops() {
     cluster.wait_for(3);
     let fourth = cluster.members[3].client.clone();
     assert_eq!(caller.get(&fourth, "k299").expect("it is answered").len(), 1_000);
+    let sent = |member: &Served| member.log().contains("a snapshot of");
+    assert!(cluster.members.iter().any(sent), "the log was too short for the learner");
     let list = caller.members(&fourth).expect("it is answered");
     assert!(list.members.iter().all(|member| !member.name.is_empty() && !member.is_learner), "{list:?}");
 

@@ -50,11 +50,14 @@ use peers::notes::Notes;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 1024;
 
 /// Serves until the process is told to end (Ctrl-C, SIGTERM) or the member stops by itself. `ready` is called once
 /// clients may come.
@@ -103,10 +106,11 @@ pub struct Server {
 impl Server {
     /// Starts it on its data directory. Clients and peers may come when this returns.
     pub async fn start(options: Options) -> Result<Server, ServeError> {
-        let clients = listen("--listen-client-urls", &options.listen_client).await?;
-        let others = listen("--listen-peer-urls", &options.listen_peer).await?;
+        let clients = bind("--listen-client-urls", &options.listen_client).await?;
+        let others = bind("--listen-peer-urls", &options.listen_peer).await?;
         let notes = Arc::new(Notes::new(&options.name));
         let (handle, running, shared) = driver::start(&options, notes).await?;
+        let (clients, others) = (listen(clients)?, listen(others)?);
         let (closing, closed) = watch::channel(());
         let clients = clients.into_iter().map(|at| tokio::spawn(http::run(at, handle.clone(), closed.clone())));
         let others =
@@ -144,13 +148,47 @@ impl Server {
     }
 }
 
-async fn listen(flag: &'static str, addresses: &[String]) -> Result<Vec<TcpListener>, ServeError> {
-    let mut listeners = Vec::new();
+/// An address that this process has. Nobody is heard there yet.
+struct Bound {
+    flag: &'static str,
+    address: String,
+    socket: TcpSocket,
+}
+
+/// Takes the addresses. Whoever dials them before the member listens is turned away at once, and tries again.
+async fn bind(flag: &'static str, addresses: &[String]) -> Result<Vec<Bound>, ServeError> {
+    let mut bound = Vec::new();
     for address in addresses {
-        let listening = TcpListener::bind(address).await;
-        listeners.push(listening.map_err(|source| ServeError::Listen { flag, address: address.clone(), source })?);
+        let socket = bind_one(address).await;
+        let address = address.clone();
+        match socket {
+            Ok(socket) => bound.push(Bound { flag, address, socket }),
+            Err(source) => return Err(ServeError::Listen { flag, address, source }),
+        }
     }
-    Ok(listeners)
+    Ok(bound)
+}
+
+/// The first of a name's addresses that can be had.
+async fn bind_one(address: &str) -> io::Result<TcpSocket> {
+    let mut refused = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    for found in lookup_host(address).await? {
+        let socket = if found.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections of a process that was killed do not keep the next one out.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(found) {
+            Ok(()) => return Ok(socket),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn listen(bound: Vec<Bound>) -> Result<Vec<TcpListener>, ServeError> {
+    let listen = |Bound { flag, address, socket }: Bound| {
+        socket.listen(BACKLOG).map_err(|source| ServeError::Listen { flag, address, source })
+    };
+    bound.into_iter().map(listen).collect()
 }
 
 /// What the system said, in words that name the file.

@@ -33,6 +33,8 @@ pub struct Options {
     pub strict_reconfig_check: bool,
     /// Entries between two snapshots.
     pub snapshot_count: u64,
+    /// Entries kept behind a snapshot, for followers that lag a little.
+    pub snapshot_catchup: u64,
     /// Between two heartbeats, in nanoseconds.
     pub heartbeat_interval: Nanos,
     /// Without a leader before an election, in nanoseconds.
@@ -61,6 +63,7 @@ impl Default for Options {
             initial_cluster_token: "etcd-cluster".to_owned(),
             strict_reconfig_check: true,
             snapshot_count: 100_000,
+            snapshot_catchup: 5_000,
             heartbeat_interval: 100 * MILLISECOND,
             election_timeout: 1_000 * MILLISECOND,
             quota_backend_bytes: 2 << 30,
@@ -84,6 +87,7 @@ impl Options {
             tick: self.heartbeat_interval,
             election_ticks: (self.election_timeout / self.heartbeat_interval).max(2) as u32,
             snapshot_count: self.snapshot_count,
+            snapshot_catchup: self.snapshot_catchup,
             engine: EngineConfig::Bolt(BoltConfig::default()),
             auto_compaction: self.auto_compaction,
             quota: Some(self.quota_backend_bytes),

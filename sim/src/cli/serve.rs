@@ -52,7 +52,18 @@ pub(super) struct ServeArgs {
     )]
     advertise_client_urls: Vec<String>,
 
-    /// Where its peers would reach it: its id comes of these
+    /// Where peers are heard; several with commas between them
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ETCD_LISTEN_PEER_URLS",
+        hide_env = true,
+        value_delimiter = ',',
+        default_value = "http://localhost:2380"
+    )]
+    listen_peer_urls: Vec<String>,
+
+    /// Where its peers reach it: its id comes of these
     #[arg(
         long,
         value_name = "URL",
@@ -91,6 +102,11 @@ pub(super) struct ServeArgs {
     /// Entries between two snapshots
     #[arg(long, value_name = "N", env = "ETCD_SNAPSHOT_COUNT", hide_env = true, default_value_t = 100_000)]
     snapshot_count: u64,
+
+    /// Entries kept behind a snapshot, for followers that lag a little
+    #[arg(long, value_name = "N", env = "ETCD_EXPERIMENTAL_SNAPSHOT_CATCHUP_ENTRIES", hide_env = true,
+          default_value_t = 5_000)]
+    experimental_snapshot_catchup_entries: u64,
 
     /// Milliseconds between two heartbeats
     #[arg(long, value_name = "MS", env = "ETCD_HEARTBEAT_INTERVAL", hide_env = true, default_value_t = 100,
@@ -170,6 +186,7 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
         strict_reconfig_check: args.strict_reconfig_check,
         initial_cluster_token: args.initial_cluster_token.clone(),
         snapshot_count: args.snapshot_count,
+        snapshot_catchup: args.experimental_snapshot_catchup_entries,
         heartbeat_interval: args.heartbeat_interval * MILLISECOND,
         election_timeout: args.election_timeout * MILLISECOND,
         quota_backend_bytes: if args.quota_backend_bytes == 0 { 2 << 30 } else { args.quota_backend_bytes },
