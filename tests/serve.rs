@@ -335,7 +335,8 @@ fn what_keeps_it_from_serving_is_said() {
     let url = format!("http://{}", taken.local_addr().expect("it is bound"));
     let serve = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
-        let output = command.arg("serve").args(args).output().expect("the binary runs");
+        let command = command.args(["serve", "--listen-peer-urls", "http://127.0.0.1:0"]);
+        let output = command.args(args).output().expect("the binary runs");
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, error) = serve(&["--data-dir", &folder.path("a"), "--listen-client-urls", &url]);

@@ -131,6 +131,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let Some(_disk) = SmallDisk::mount(folder.path("ours"), "size=1m,ro") else { return };
     let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
     command.args(["serve", "--data-dir", &folder.path("ours"), "--listen-client-urls", "http://127.0.0.1:0"]);
+    command.args(["--listen-peer-urls", "http://127.0.0.1:0"]);
     let output = command.output().expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -144,6 +145,7 @@ fn a_file_that_may_not_grow_stops_the_member() {
     // As a process that ignores the signal is told of the limit: by an error of the write.
     let limited = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\"";
     command.args(["-c", limited, env!("CARGO_BIN_EXE_seedbed"), "serve", "--data-dir", &folder.path("ours")]);
+    command.args(["--listen-peer-urls", "http://127.0.0.1:0"]);
     command.args(["--listen-client-urls", "http://127.0.0.1:0"]);
     let output = command.output().expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

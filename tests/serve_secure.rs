@@ -137,7 +137,8 @@ fn a_file_configures_it_and_a_certificate_is_made() {
         "seedbed.yml",
         format!(
             "# as etcd has it\nname: n1\ndata-dir: {data}\nlisten-client-urls: https://{secure},http://{plain}\n\
-             advertise-client-urls: https://{secure}\nsnapshot-count: 1000\nenable-v2: false\n\
+             advertise-client-urls: https://{secure}\nlisten-peer-urls: http://127.0.0.1:0\nsnapshot-count: 1000\n\
+             enable-v2: false\n\
              auto-compaction-mode: revision\nauto-compaction-retention: \"1000\"\nlog-level: warn\n\
              client-transport-security:\n  auto-tls: true\n"
         ),

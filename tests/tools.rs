@@ -28,6 +28,7 @@ impl Seedbed {
         let url = format!("http://{address}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
         command.args(["serve", "--data-dir", &folder.path("ours"), "--listen-client-urls", &url]);
+        command.args(["--listen-peer-urls", "http://127.0.0.1:0"]);
         let process = command.args(["--advertise-client-urls", &url]).stderr(Stdio::null()).spawn();
         let member = Seedbed { address, process: process.expect("the binary runs") };
         let begun = Instant::now();

@@ -8,6 +8,7 @@ use crate::lease;
 use crate::mvcc::StoreConfig;
 use crate::raft::NodeId;
 use crate::time::{MILLISECOND, Nanos, SECOND};
+use crate::wal;
 
 /// A member of the initial cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Config {
     pub initial_cluster_state: InitialClusterState,
     /// The cluster's token, which goes into the ids of members that it adds.
     pub cluster_token: String,
+    /// Refuse changes of the members that could cost the majority (etcd's `--strict-reconfig-check`).
+    pub strict_reconfig: bool,
     /// This member's name, which it tells the others if they do not know it.
     pub name: String,
     /// Where clients reach it, told with the name.
@@ -124,6 +127,7 @@ impl Config {
             initial_cluster,
             initial_cluster_state: InitialClusterState::New,
             cluster_token: "etcd-cluster".to_owned(),
+            strict_reconfig: true,
             client_urls: Vec::new(),
             tick: 100 * MILLISECOND,
             election_ticks: 10,
@@ -133,7 +137,7 @@ impl Config {
             snapshot_catchup: 5_000,
             max_snapshots: 5,
             max_wals: 5,
-            wal_segment_bytes: 64_000_000,
+            wal_segment_bytes: wal::SEGMENT_BYTES,
             engine: EngineConfig::Memory,
             batch_interval: 100 * MILLISECOND,
             batch_limit: 10_000,

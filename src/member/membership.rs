@@ -125,6 +125,11 @@ impl Member {
         self.membership.cluster()
     }
 
+    /// Since which entry they are those.
+    pub fn cluster_since(&self) -> u64 {
+        self.membership.states.back().expect("invariant: there is a state").0
+    }
+
     /// A message came from a peer. Says whether it is to be heard.
     pub(super) fn hears(&mut self, now: Now, from: NodeId, fx: &mut Effects) -> bool {
         if self.membership.cluster().removed.contains(&from) {
@@ -215,10 +220,11 @@ impl Member {
 
     fn guard(&self, now: Now, request: &Request) -> Result<(), Error> {
         let cluster = self.membership.cluster();
+        let strict = self.config.strict_reconfig;
         let voters = || cluster.members.values().filter(|member| !member.is_learner);
         let started = |but: NodeId| voters().filter(|member| member.id != but && !member.name.is_empty()).count();
         match request {
-            Request::MemberAdd(add) => {
+            Request::MemberAdd(add) if strict => {
                 let (all, started) = (voters().count(), started(0));
                 // The second member of a cluster of one may be added again if it never came: there is no other way out.
                 let alone = started == 1 && all == 2;
@@ -230,7 +236,7 @@ impl Member {
             }
             Request::MemberRemove(remove) => {
                 let removed = cluster.members.get(&remove.id).ok_or(Error::MemberNotFound)?;
-                if removed.is_learner {
+                if removed.is_learner || !strict {
                     return Ok(());
                 }
                 let remain = voters().count() - 1;
@@ -263,7 +269,7 @@ impl Member {
         }
         // With the learner among them.
         let (started, voters) = (started + 1, voters + 1);
-        if started < voters / 2 + 1 { Err(Error::NotEnoughStarted) } else { Ok(()) }
+        if self.config.strict_reconfig && started < voters / 2 + 1 { Err(Error::NotEnoughStarted) } else { Ok(()) }
     }
 
     /// Whether a member was heard for so long without a gap. One hears oneself.

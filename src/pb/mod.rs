@@ -18,7 +18,7 @@
 //! Byte fields are [`bytes::Bytes`]: decoding from a `Bytes` shares its memory, so a value travels from the wire
 //! through the log into the store without a copy.
 //!
-//! Left out: `raftpb.Message` (only peers on real sockets need it) and the service definitions (`serve` has their paths).
+//! Left out: the service definitions (`serve` has their paths).
 //! Unknown fields are skipped when decoding, as protobuf asks; they are not kept.
 
 pub mod authpb;
@@ -26,6 +26,7 @@ pub mod convert;
 pub mod etcdserverpb;
 pub mod ids;
 pub mod leasepb;
+pub mod message;
 pub mod mvccpb;
 pub mod raftpb;
 pub mod snappb;

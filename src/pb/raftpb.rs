@@ -1,4 +1,4 @@
-//! Package `raftpb` (proto2): what Raft writes to its log and snapshots.
+//! Package `raftpb` (proto2): what Raft writes to its log and snapshots, and says to its peers.
 
 use bytes::Bytes;
 
@@ -156,4 +156,83 @@ pub struct ConfChangeV2 {
     /// Opaque; absent when empty.
     #[prost(bytes = "bytes", tag = "3")]
     pub context: Bytes,
+}
+
+/// Which kind a [`Message`] is. Those that etcd's members only say to themselves are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum MessageType {
+    /// Proposals for the leader.
+    MsgProp = 2,
+    /// AppendEntries.
+    MsgApp = 3,
+    /// Its answer.
+    MsgAppResp = 4,
+    /// RequestVote.
+    MsgVote = 5,
+    /// Its answer.
+    MsgVoteResp = 6,
+    /// InstallSnapshot.
+    MsgSnap = 7,
+    /// "I still lead".
+    MsgHeartbeat = 8,
+    /// Its answer.
+    MsgHeartbeatResp = 9,
+    /// The wish for another leader.
+    MsgTransferLeader = 13,
+    /// "Campaign at once".
+    MsgTimeoutNow = 14,
+    /// A read's confirmation is asked for.
+    MsgReadIndex = 15,
+    /// Its answer.
+    MsgReadIndexResp = 16,
+    /// The rehearsal of a vote.
+    MsgPreVote = 17,
+    /// Its answer.
+    MsgPreVoteResp = 18,
+}
+
+/// What one member says to another. The fields up to 12 are etcd's; what of them a kind uses is said in
+/// `crate::pb::message`.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct Message {
+    /// Its kind.
+    #[prost(enumeration = "MessageType", required, tag = "1")]
+    pub r#type: i32,
+    /// The receiver.
+    #[prost(uint64, required, tag = "2")]
+    pub to: u64,
+    /// The sender.
+    #[prost(uint64, required, tag = "3")]
+    pub from: u64,
+    /// The sender's term.
+    #[prost(uint64, required, tag = "4")]
+    pub term: u64,
+    /// The term of the entry at `index`.
+    #[prost(uint64, required, tag = "5")]
+    pub log_term: u64,
+    /// A place in the log.
+    #[prost(uint64, required, tag = "6")]
+    pub index: u64,
+    /// Entries, or a read's number as the data of one.
+    #[prost(message, repeated, tag = "7")]
+    pub entries: Vec<Entry>,
+    /// The sender's commit index.
+    #[prost(uint64, required, tag = "8")]
+    pub commit: u64,
+    /// A snapshot.
+    #[prost(message, optional, tag = "9")]
+    pub snapshot: Option<Snapshot>,
+    /// It says no.
+    #[prost(bool, required, tag = "10")]
+    pub reject: bool,
+    /// Where the logs may still agree.
+    #[prost(uint64, required, tag = "11")]
+    pub reject_hint: u64,
+    /// A read's number, or how a campaign began; absent when empty.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub context: Bytes,
+    /// Ours: the wished leader. (etcd names it as the sender.)
+    #[prost(uint64, tag = "100")]
+    pub transferee: u64,
 }

@@ -3,24 +3,30 @@
 //! ```text
 //!   clients ─┐                     ┌─▶ answers
 //!   lanes ───┼─▶ channel ─▶ step ──┼─▶ disk: now, or on a lane ─▶ channel
-//!   jobs ────┘        ▲            ├─▶ jobs on threads for blocking work ─▶ channel
+//!   peers ───┤        ▲            ├─▶ messages to peers
+//!   jobs ────┘        │            ├─▶ jobs on threads for blocking work ─▶ channel
 //!                     └─ deadline ◀┘
 //! ```
 //!
 //! The member lives and dies on this thread, since it shares its disk with it without locks.
 
 use super::disk::RealDisk;
+use super::identity::{self, IdentityError};
 use super::limit;
 use super::metrics::Metrics;
 use super::observer::Observer;
 use super::options::Options;
+use super::peers::notes::Notes;
+use super::peers::{Peers, Shared as PeersShared};
 use super::tls::TlsError;
 use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, Shared};
 use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput, Vitals};
 use crate::mvcc::watch::StreamId;
 use crate::pb::etcdserverpb::{WatchRequest, WatchResponse};
+use crate::raft::NodeId;
 use crate::time::Now;
+use crate::wal;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
@@ -38,9 +44,11 @@ const BATCH: usize = 64;
 /// Why a member does not serve, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// An address for clients cannot be had.
-    #[error("cannot listen on {address}: {source}; free the address, or name another by --listen-client-urls")]
+    /// An address for clients or peers cannot be had.
+    #[error("cannot listen on {address}: {source}; free the address, or name another by {flag}")]
     Listen {
+        /// The setting that names it.
+        flag: &'static str,
         /// The address, `host:port`.
         address: String,
         /// What the system said.
@@ -52,6 +60,9 @@ pub enum ServeError {
     /// There is no TLS as it was asked for.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// It is not clear who the member is.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The member stopped by itself.
     #[error("the member stopped: {0}")]
     Stopped(StopReason),
@@ -68,6 +79,10 @@ enum Command {
     Look(oneshot::Sender<Vitals>),
     /// Something said on a stream; whoever said it hears when the member does.
     Said(StreamId, StreamInput, oneshot::Sender<()>),
+    /// A peer called, and said where it can be reached.
+    Met(NodeId, Vec<String>),
+    /// If the member leads, hand that on; then tell.
+    Leave(oneshot::Sender<Result<Response, Error>>),
     Stop,
 }
 
@@ -120,6 +135,24 @@ impl Handle {
         self.send(Command::Input(Input::Stream(stream, said)));
     }
 
+    /// Hands the leadership on, if the member leads and somebody can take it. That may take an election timeout.
+    pub(super) async fn leave(&self) {
+        let (reply, left) = oneshot::channel();
+        self.send(Command::Leave(reply));
+        // That nobody could take it does not keep the member.
+        let _ = left.await;
+    }
+
+    /// Something happened to the member.
+    pub(super) fn input(&self, input: Input) {
+        self.send(Command::Input(input));
+    }
+
+    /// A peer called, and said where it can be reached.
+    pub(super) fn met(&self, id: NodeId, urls: Vec<String>) {
+        self.send(Command::Met(id, urls));
+    }
+
     /// Lets the member's thread end. What it acknowledged is durable at any moment: there is nothing to wait for.
     pub fn stop(&self) {
         self.send(Command::Stop);
@@ -132,13 +165,13 @@ impl Handle {
 }
 
 /// A member's thread.
-pub struct Running {
+pub(super) struct Running {
     ended: Option<oneshot::Receiver<Result<(), ServeError>>>,
 }
 
 impl Running {
     /// Waits for its end. Whoever stops waiting may begin again.
-    pub async fn ended(&mut self) -> Result<(), ServeError> {
+    pub(super) async fn ended(&mut self) -> Result<(), ServeError> {
         let Some(ended) = &mut self.ended else { return Ok(()) };
         let result = ended.await.unwrap_or(Err(ServeError::Panicked));
         self.ended = None;
@@ -147,20 +180,23 @@ impl Running {
 }
 
 /// Starts a member on its data directory. It is open when this returns.
-pub(super) fn start(options: &Options) -> Result<(Handle, Running), ServeError> {
+pub(super) async fn start(
+    options: &Options,
+    notes: Arc<Notes>,
+) -> Result<(Handle, Running, Arc<PeersShared>), ServeError> {
     let (commands, inputs) = mpsc::channel();
     let max_message = options.max_request_bytes + limit::OVERHEAD;
     let metrics = Arc::new(Metrics::new(options.quota_backend_bytes));
-    let handle = Handle { commands: commands.clone(), streams: Arc::default(), max_message, metrics: metrics.clone() };
-    let (opened, open) = mpsc::channel();
+    let handle = Handle { commands, streams: Arc::default(), max_message, metrics };
+    let (opened, open) = oneshot::channel();
     let (end, ended) = oneshot::channel();
-    let (options, runtime) = (options.clone(), tokio::runtime::Handle::current());
+    let (options, runtime, own) = (options.clone(), tokio::runtime::Handle::current(), handle.clone());
     let run = move || {
         let start = Instant::now();
-        let result = match Driver::open(&options, start, commands, runtime, metrics) {
-            Ok(mut driver) => {
+        let result = match Driver::open(&options, start, own, runtime, notes) {
+            Ok((mut driver, shared)) => {
                 // Who waits for this is in `start`, and still there.
-                let _ = opened.send(Ok(()));
+                let _ = opened.send(Ok(shared));
                 driver.run(&inputs)
             }
             Err(error) => {
@@ -171,8 +207,8 @@ pub(super) fn start(options: &Options) -> Result<(Handle, Running), ServeError> 
         let _ = end.send(result);
     };
     thread::Builder::new().name("seedbed-member".to_owned()).spawn(run).expect("the system gives out a thread");
-    open.recv().unwrap_or(Err(ServeError::Panicked))?;
-    Ok((handle, Running { ended: Some(ended) }))
+    let shared = open.await.unwrap_or(Err(ServeError::Panicked))?;
+    Ok((handle, Running { ended: Some(ended) }, shared))
 }
 
 /// The member and those who wait for it.
@@ -190,7 +226,10 @@ struct Driver {
     /// What was answered since anyone was told.
     replies: Vec<(RequestId, Result<Response, Error>)>,
     responses: Vec<(StreamId, WatchResponse)>,
-    commands: Sender<Command>,
+    peers: Peers,
+    /// The members that the peers follow are those since this entry.
+    followed: Option<u64>,
+    handle: Handle,
     runtime: tokio::runtime::Handle,
 }
 
@@ -198,20 +237,27 @@ impl Driver {
     fn open(
         options: &Options,
         start: Instant,
-        commands: Sender<Command>,
+        handle: Handle,
         runtime: tokio::runtime::Handle,
-        metrics: Arc<Metrics>,
-    ) -> Result<Driver, ServeError> {
-        let done = commands.clone();
-        let done = move |report: DiskDone| drop(done.send(Command::Input(Input::Disk(report))));
+        notes: Arc<Notes>,
+    ) -> Result<(Driver, Arc<PeersShared>), ServeError> {
+        let done = handle.clone();
+        let done = move |report: DiskDone| done.input(Input::Disk(report));
         let (mut effects, now) = (Effects::default(), now(start));
-        let config = options.config(now.wall ^ u64::from(std::process::id()));
-        let disk = RealDisk::open(&options.data_dir, config.wal_segment_bytes, metrics.clone(), done)
-            .map_err(ServeError::Data)?;
+        let metrics = handle.metrics.clone();
+        let disk =
+            RealDisk::open(&options.data_dir, wal::SEGMENT_BYTES, metrics.clone(), done).map_err(ServeError::Data)?;
         let disk = Shared::new(disk);
+        let identity = match identity::of_data(&*disk.reader()) {
+            Some(identity) => identity,
+            None => runtime.block_on(identity::of_settings(options))?,
+        };
+        let config = options.config(identity, now.wall ^ u64::from(std::process::id()));
+        let (cluster_id, urls) = (config.cluster_id, options.initial_advertise_peer_urls.clone());
         let member = Member::open(config, now, &disk.reader(), &mut effects)
             .map_err(|error| ServeError::Data(format!("{}: {error}", options.data_dir.display())))?;
         let observer = Observer::new(member.id(), metrics);
+        let shared = Arc::new(PeersShared::new(cluster_id, member.id(), urls, handle.clone(), notes));
         let mut driver = Driver {
             member,
             disk,
@@ -224,12 +270,14 @@ impl Driver {
             streams: BTreeMap::new(),
             replies: Vec::new(),
             responses: Vec::new(),
-            commands,
+            peers: Peers::new(shared.clone(), runtime.clone()),
+            followed: None,
+            handle,
             runtime,
         };
         driver.observer.stepped(&driver.effects, now, Duration::ZERO);
         driver.carry_out();
-        Ok(driver)
+        Ok((driver, shared))
     }
 
     fn run(&mut self, inputs: &Receiver<Command>) -> Result<(), ServeError> {
@@ -272,12 +320,16 @@ impl Driver {
                 let _ = hears.send(());
                 Input::Stream(stream, said)
             }
-            Command::Ask(who, request, reply) => {
-                let id = RequestId(self.next_call);
-                self.next_call += 1;
-                self.calls.insert(id, reply);
-                Input::RequestAs(id, who, request)
+            Command::Ask(who, request, reply) => Input::RequestAs(self.call(reply), who, request),
+            Command::Met(id, urls) => {
+                self.peers.met(id, urls);
+                return Ok(());
             }
+            Command::Leave(reply) => match self.successor() {
+                // Nobody would hear the answer; the leave is over when the reply is dropped.
+                None => return Ok(()),
+                Some(to) => Input::Request(self.call(reply), Request::MoveLeader(to)),
+            },
             Command::Open(stream, who, to) => {
                 self.streams.insert(stream, to);
                 Input::Stream(stream, StreamInput::OpenedBy(who))
@@ -297,6 +349,22 @@ impl Driver {
         }
     }
 
+    /// Notes who waits for an answer.
+    fn call(&mut self, reply: oneshot::Sender<Result<Response, Error>>) -> RequestId {
+        let id = RequestId(self.next_call);
+        self.next_call += 1;
+        self.calls.insert(id, reply);
+        id
+    }
+
+    /// Who could lead in place of this member, if it leads: of the voters that it reaches the one that has most.
+    fn successor(&self) -> Option<NodeId> {
+        let (raft, own) = (self.member.raft(), self.member.id());
+        let voters = raft.progress().filter(|(id, _)| *id != own && raft.conf().voters.contains(id));
+        let reached = voters.filter(|(id, _)| self.member.is_leader() && self.peers.reaches(*id));
+        reached.max_by_key(|(_, progress)| progress.match_index).map(|(id, _)| id)
+    }
+
     /// The next thing to do; the deadline, if it comes first.
     fn receive(&self, inputs: &Receiver<Command>) -> Command {
         let wait = Duration::from_nanos(self.effects.deadline.saturating_sub(now(self.start).mono));
@@ -313,8 +381,21 @@ impl Driver {
             let done = self.disk.get().start(op);
             self.due.extend(done.map(Input::Disk));
         }
+        for message in self.effects.messages.drain(..) {
+            self.due.extend(self.peers.send(message));
+        }
+        for (to, message) in self.effects.peers.drain(..) {
+            self.peers.ask(to, message);
+        }
+        for id in self.effects.rejected.drain(..) {
+            self.peers.reject(id);
+        }
+        if self.followed != Some(self.member.cluster_since()) {
+            self.followed = Some(self.member.cluster_since());
+            self.peers.follow(self.member.cluster());
+        }
         for job in self.effects.jobs.drain(..) {
-            begin(&self.runtime, self.commands.clone(), job);
+            begin(&self.runtime, self.handle.clone(), job);
         }
         self.replies.append(&mut self.effects.replies);
         self.responses.append(&mut self.effects.watch);
@@ -341,11 +422,10 @@ impl Driver {
     }
 }
 
-fn begin(runtime: &tokio::runtime::Handle, commands: Sender<Command>, job: Job) {
+fn begin(runtime: &tokio::runtime::Handle, handle: Handle, job: Job) {
     runtime.spawn_blocking(move || {
         let output = job.work.run();
-        // The member may have ended meanwhile.
-        let _ = commands.send(Command::Input(Input::JobDone(job.id, output)));
+        handle.input(Input::JobDone(job.id, output));
     });
 }
 

@@ -121,7 +121,7 @@ async fn answer(handle: &Handle, call: Call) -> Answer {
         // A browser asks first whether it may.
         _ if call.method() == Method::OPTIONS => Answer::new(Body::empty()),
         "/health" => Box::pin(health(handle, call.uri().query().unwrap_or_default())).await,
-        "/version" => json(format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version())),
+        "/version" => version(),
         "/metrics" => Box::pin(metrics(handle)).await,
         path if gateway::has(path) => Box::pin(gateway::answer(handle, call)).await,
         _ => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
@@ -149,6 +149,11 @@ const ALLOWED: [(HeaderName, &str); 3] = [
     (header::ACCESS_CONTROL_ALLOW_METHODS, "POST, GET, OPTIONS, PUT, DELETE"),
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
 ];
+
+/// The versions of this member and of its cluster.
+pub(super) fn version() -> Answer {
+    json(format!("{{\"etcdserver\":\"{VERSION}\",\"etcdcluster\":\"{}\"}}", cluster_version()))
+}
 
 /// The version that all members of the cluster can speak: that of the minor release.
 fn cluster_version() -> String {
@@ -189,7 +194,7 @@ async fn metrics(handle: &Handle) -> Answer {
     answer
 }
 
-fn json(text: String) -> Answer {
+pub(super) fn json(text: String) -> Answer {
     let mut answer = Answer::new(Body::new(text));
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

@@ -1,10 +1,11 @@
 //! What a user may say about a member, with etcd's defaults.
 
+use super::identity::Identity;
 use super::tls::{self, Acceptor, TlsError, TlsFiles};
 use crate::backend::{BoltConfig, EngineConfig};
-use crate::member::{AutoCompaction, Config, Peer};
-use crate::pb::ids;
+use crate::member::{AutoCompaction, Config, InitialClusterState};
 use crate::time::{MILLISECOND, Nanos};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// See the module. The names are those of etcd's flags.
@@ -20,12 +21,23 @@ pub struct Options {
     pub client_tls: Option<TlsFiles>,
     /// URLs at which clients reach it.
     pub advertise_client_urls: Vec<String>,
-    /// URLs at which its peers would reach it: its id comes of them.
+    /// `host:port` of each address at which peers are heard.
+    pub listen_peer: Vec<String>,
+    /// URLs at which its peers reach it: its id comes of them. What concerns the initial cluster counts only where there
+    /// is no data yet.
     pub initial_advertise_peer_urls: Vec<String>,
+    /// Names of the first members, this one included, and the URLs of each.
+    pub initial_cluster: BTreeMap<String, Vec<String>>,
+    /// Whether that cluster is there already.
+    pub initial_cluster_state: InitialClusterState,
     /// Keeps clusters of the same addresses apart.
     pub initial_cluster_token: String,
+    /// Refuse changes of the members that could cost the majority.
+    pub strict_reconfig_check: bool,
     /// Entries between two snapshots.
     pub snapshot_count: u64,
+    /// Entries kept behind a snapshot, for followers that lag a little.
+    pub snapshot_catchup: u64,
     /// Between two heartbeats, in nanoseconds.
     pub heartbeat_interval: Nanos,
     /// Without a leader before an election, in nanoseconds.
@@ -48,9 +60,14 @@ impl Default for Options {
             listen_client: vec!["localhost:2379".to_owned()],
             client_tls: None,
             advertise_client_urls: vec!["http://localhost:2379".to_owned()],
+            listen_peer: vec!["localhost:2380".to_owned()],
             initial_advertise_peer_urls: vec!["http://localhost:2380".to_owned()],
+            initial_cluster: BTreeMap::from([("default".to_owned(), vec!["http://localhost:2380".to_owned()])]),
+            initial_cluster_state: InitialClusterState::New,
             initial_cluster_token: "etcd-cluster".to_owned(),
+            strict_reconfig_check: true,
             snapshot_count: 100_000,
+            snapshot_catchup: 5_000,
             heartbeat_interval: 100 * MILLISECOND,
             election_timeout: 1_000 * MILLISECOND,
             quota_backend_bytes: 2 << 30,
@@ -73,23 +90,55 @@ impl Options {
     }
 
     /// What the member is told. `seed` draws its election timeouts and its tokens.
-    pub(super) fn config(&self, seed: u64) -> Config {
-        let peer_urls = self.initial_advertise_peer_urls.clone();
-        let id = ids::member_id(&peer_urls, &self.initial_cluster_token, None);
-        let peer = Peer { id, name: self.name.clone(), peer_urls };
+    pub(super) fn config(&self, identity: Identity, seed: u64) -> Config {
+        let Identity { id, cluster_id, initial_cluster } = identity;
         Config {
+            name: self.name.clone(),
+            initial_cluster_state: self.initial_cluster_state,
             cluster_token: self.initial_cluster_token.clone(),
+            strict_reconfig: self.strict_reconfig_check,
             client_urls: self.advertise_client_urls.clone(),
             tick: self.heartbeat_interval,
             election_ticks: (self.election_timeout / self.heartbeat_interval).max(2) as u32,
             snapshot_count: self.snapshot_count,
+            snapshot_catchup: self.snapshot_catchup,
             engine: EngineConfig::Bolt(BoltConfig::default()),
             auto_compaction: self.auto_compaction,
             quota: Some(self.quota_backend_bytes),
             max_request_bytes: self.max_request_bytes,
             max_txn_ops: self.max_txn_ops,
             seed,
-            ..Config::new(id, ids::cluster_id(&[id]), vec![peer])
+            ..Config::new(id, cluster_id, initial_cluster)
         }
+    }
+}
+
+/// Reads `--initial-cluster`: `n1=http://a:2380,n2=http://b:2380`. A member of several addresses is named several times.
+/// An error says what was expected.
+pub fn parse_cluster(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let mut cluster: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for member in text.split(',').filter(|member| !member.is_empty()) {
+        let Some((name, url)) = member.split_once('=') else {
+            return Err(format!("{member}: a name and an address are expected, for example n1=http://localhost:2380"));
+        };
+        if cluster.values().flatten().any(|other| other == url) {
+            return Err(format!("{url} stands there twice; each address belongs to one member"));
+        }
+        cluster.entry(name.to_owned()).or_default().push(url.to_owned());
+    }
+    Ok(cluster)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_is_names_and_addresses() {
+        let cluster = parse_cluster("a=http://h:1,b=http://h:2,a=http://h:3").expect("it is well written");
+        let urls = |name: &str| cluster[name].iter().map(String::as_str).collect::<Vec<_>>();
+        assert_eq!((urls("a"), urls("b")), (vec!["http://h:1", "http://h:3"], vec!["http://h:2"]));
+        assert!(parse_cluster("http://h:1").expect_err("no name").contains("a name and an address"));
+        assert!(parse_cluster("a=http://h:1,b=http://h:1").expect_err("twice").contains("stands there twice"));
     }
 }

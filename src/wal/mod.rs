@@ -78,7 +78,7 @@ mod writer;
 
 pub use error::{Damage, Place, TornTail, WalError};
 pub use reader::{Located, Reader, Record};
-pub use recover::{Recovery, exists, recover, snapshots};
+pub use recover::{Recovery, exists, metadata, recover, snapshots};
 pub use segment::Segment;
 pub(crate) use segment::two_hex;
-pub use writer::{Wal, WalConfig};
+pub use writer::{SEGMENT_BYTES, Wal, WalConfig};

@@ -48,6 +48,18 @@ pub fn exists(disk: &dyn DiskRead, config: &WalConfig) -> Result<bool, WalError>
     }
 }
 
+/// What the log in this folder says of whose it is; `None` where there is no log, or none that can be read so far.
+pub fn metadata(disk: &dyn DiskRead, dir: &str) -> Option<Bytes> {
+    let segments = list(disk, dir);
+    let mut reader = Reader::new(disk, segments.get(last_row(&segments)..)?.get(..1)?).ok()?;
+    while let Some(located) = reader.next().ok()? {
+        if let Record::Metadata(metadata) = located.record {
+            return Some(metadata);
+        }
+    }
+    None
+}
+
 /// The snapshots that the log knows and that are committed: a `.snap` file counts only if it is among these. (The
 /// record is written after the file, and its commit index may not have arrived.)
 pub fn snapshots(disk: &dyn DiskRead, config: &WalConfig) -> Result<Vec<walpb::Snapshot>, WalError> {

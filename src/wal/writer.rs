@@ -18,6 +18,9 @@ pub struct WalConfig {
     pub segment_bytes: u64,
 }
 
+/// How large a segment becomes before the next one is begun, in bytes, as etcd has it.
+pub const SEGMENT_BYTES: u64 = 64_000_000;
+
 /// The writing end of the log.
 ///
 /// Invariants:

@@ -90,14 +90,19 @@ pub(crate) fn tools() -> Option<Tools> {
     Some(Tools(()))
 }
 
+/// Free loopback addresses. All of 127.0.0.0/8 is this machine: each process has a host of its own there, and ports
+/// below those that connections are given. (A port that was free on 127.0.0.1 can be taken before etcd listens.)
+pub(crate) fn addresses(count: usize) -> Vec<String> {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    let port = || NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+    (0..count).map(|_| format!("127.{}.{b}.{c}:{}", 1 + a % 254, port())).collect()
+}
+
 impl Tools {
-    /// Free loopback addresses. All of 127.0.0.0/8 is this machine: each process has a host of its own there, and ports
-    /// below those that connections are given. (A port that was free on 127.0.0.1 can be taken before etcd listens.)
+    /// See [`addresses`].
     pub(crate) fn addresses(&self, count: usize) -> Vec<String> {
-        static NEXT_PORT: AtomicU16 = AtomicU16::new(20_000);
-        let [_, a, b, c] = std::process::id().to_be_bytes();
-        let port = || NEXT_PORT.fetch_add(1, Ordering::Relaxed);
-        (0..count).map(|_| format!("127.{}.{b}.{c}:{}", 1 + a % 254, port())).collect()
+        addresses(count)
     }
 
     /// A member with this data directory, not yet started: alone in its cluster, unless the directory knows better.

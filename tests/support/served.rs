@@ -26,6 +26,7 @@ impl Seedbed {
     pub(crate) fn start_by(mut command: Command, folder: &Folder, address: &str) -> Seedbed {
         let url = format!("http://{address}");
         command.args(["serve", "--data-dir", &folder.path("ours"), "--listen-client-urls", &url]);
+        command.args(["--listen-peer-urls", "http://127.0.0.1:0"]);
         command.args(["--advertise-client-urls", &url]);
         let log = std::fs::File::create(folder.path("ours.log")).expect("writable");
         let process = command.stderr(log).spawn().expect("the binary runs");

@@ -23,6 +23,7 @@ impl Serving {
     pub(crate) fn start(log: String, args: &[&str]) -> Serving {
         let stderr = File::create(&log).expect("writable");
         let mut command = Command::new(env!("CARGO_BIN_EXE_seedbed"));
+        command.env("ETCD_LISTEN_PEER_URLS", "http://127.0.0.1:0");
         let process = command.arg("serve").args(args).stderr(stderr).spawn().expect("the binary runs");
         Serving { process, log }
     }

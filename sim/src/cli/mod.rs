@@ -7,6 +7,7 @@
 //! inspect  what is in etcd's files
 //! crash    power cuts at every disk operation
 //! serve    the member for real
+//! cluster  three of them
 //! bench    load for a member, ours or another's
 //! doctor   what is wrong with a running cluster
 //! ```
@@ -22,6 +23,7 @@
 mod bench;
 mod bugs;
 pub mod check;
+mod cluster;
 mod config_file;
 mod crash;
 mod doctor;
@@ -89,6 +91,7 @@ enum Command {
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
     Serve(serve::ServeArgs),
+    Cluster(cluster::ClusterArgs),
     Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),
 }
@@ -101,6 +104,7 @@ Examples:
   seedbed replay out/nemesis-3-9f3c41d2.seedbed                   a failed run again
   seedbed inspect default.etcd                                    what is in etcd's files
   seedbed serve                                                   the member for real, behind etcd's API
+  seedbed cluster                                                 three of them
   seedbed bench put --clients 100                                 load for it, or for a real etcd
   seedbed doctor --cluster                                        what is wrong with a running cluster
 
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }));

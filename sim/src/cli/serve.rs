@@ -4,9 +4,10 @@ use super::serve_log::LogArgs;
 use super::serve_tls::TlsArgs;
 use super::{BadInput, config_file, finish, terminal};
 use clap::{Args as _, FromArgMatches as _};
-use seedbed::member::AutoCompaction;
+use seedbed::member::{AutoCompaction, InitialClusterState};
 use seedbed::serve::{self, Options};
 use seedbed::time::{MILLISECOND, Nanos, SECOND};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Run the member for real, behind etcd's API
@@ -17,6 +18,10 @@ Every flag may be given as a variable instead, as etcd has them: ETCD_DATA_DIR f
 Examples:
   seedbed serve                                            a member on localhost, in default.etcd
   seedbed serve --data-dir /tmp/s --listen-client-urls http://127.0.0.1:12379
+  seedbed serve --name n1 --listen-peer-urls http://10.0.0.1:2380 \\
+    --initial-advertise-peer-urls http://10.0.0.1:2380 \\
+    --initial-cluster n1=http://10.0.0.1:2380,n2=http://10.0.0.2:2380,n3=http://10.0.0.3:2380 …
+                                                           the first of three members
   etcdctl put greeting hello                               from another terminal
   curl localhost:2379/health")]
 pub(super) struct ServeArgs {
@@ -50,7 +55,18 @@ pub(super) struct ServeArgs {
     )]
     advertise_client_urls: Vec<String>,
 
-    /// Where its peers would reach it: its id comes of these
+    /// Where peers are heard; several with commas between them
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "ETCD_LISTEN_PEER_URLS",
+        hide_env = true,
+        value_delimiter = ',',
+        default_value = "http://localhost:2380"
+    )]
+    listen_peer_urls: Vec<String>,
+
+    /// Where its peers reach it: its id comes of these
     #[arg(
         long,
         value_name = "URL",
@@ -60,6 +76,16 @@ pub(super) struct ServeArgs {
         default_value = "http://localhost:2380"
     )]
     initial_advertise_peer_urls: Vec<String>,
+
+    /// The first members and where their peers reach them, name=URL with commas between them (NAME=the URL above, if not
+    /// given). Counts only where there is no data yet, as do the next two
+    #[arg(long, value_name = "NAME=URL", env = "ETCD_INITIAL_CLUSTER", hide_env = true)]
+    initial_cluster: Option<String>,
+
+    /// Whether that cluster begins now, or is there and has added this member
+    #[arg(long, value_name = "STATE", env = "ETCD_INITIAL_CLUSTER_STATE", hide_env = true, default_value = "new",
+          value_parser = ["new", "existing"])]
+    initial_cluster_state: String,
 
     /// Keeps clusters of the same addresses apart
     #[arg(
@@ -71,9 +97,24 @@ pub(super) struct ServeArgs {
     )]
     initial_cluster_token: String,
 
+    /// Refuse changes of the members that could cost the majority
+    #[arg(long, value_name = "BOOL", env = "ETCD_STRICT_RECONFIG_CHECK", hide_env = true, default_value_t = true,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    strict_reconfig_check: bool,
+
     /// Entries between two snapshots
     #[arg(long, value_name = "N", env = "ETCD_SNAPSHOT_COUNT", hide_env = true, default_value_t = 100_000)]
     snapshot_count: u64,
+
+    /// Entries kept behind a snapshot, for followers that lag a little
+    #[arg(
+        long,
+        value_name = "N",
+        env = "ETCD_EXPERIMENTAL_SNAPSHOT_CATCHUP_ENTRIES",
+        hide_env = true,
+        default_value_t = 5_000
+    )]
+    experimental_snapshot_catchup_entries: u64,
 
     /// Milliseconds between two heartbeats
     #[arg(long, value_name = "MS", env = "ETCD_HEARTBEAT_INTERVAL", hide_env = true, default_value_t = 100,
@@ -163,6 +204,10 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
         ))),
         None => address("--listen-client-urls", url),
     });
+    let listen_peer = args.listen_peer_urls.iter().map(|url| address("--listen-peer-urls", url));
+    for url in &args.initial_advertise_peer_urls {
+        address("--initial-advertise-peer-urls", url)?;
+    }
     Ok(Options {
         name: args.name.clone(),
         data_dir: args.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", args.name).into()),
@@ -170,8 +215,16 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
         client_tls,
         advertise_client_urls: args.advertise_client_urls.clone(),
         initial_advertise_peer_urls: args.initial_advertise_peer_urls.clone(),
+        listen_peer: listen_peer.collect::<Result<_, _>>()?,
+        initial_cluster: initial_cluster(args)?,
+        initial_cluster_state: match &*args.initial_cluster_state {
+            "existing" => InitialClusterState::Existing,
+            _ => InitialClusterState::New,
+        },
+        strict_reconfig_check: args.strict_reconfig_check,
         initial_cluster_token: args.initial_cluster_token.clone(),
         snapshot_count: args.snapshot_count,
+        snapshot_catchup: args.experimental_snapshot_catchup_entries,
         heartbeat_interval: args.heartbeat_interval * MILLISECOND,
         election_timeout: args.election_timeout * MILLISECOND,
         quota_backend_bytes: if args.quota_backend_bytes == 0 { 2 << 30 } else { args.quota_backend_bytes },
@@ -179,6 +232,18 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
         max_request_bytes: args.max_request_bytes,
         max_txn_ops: args.max_txn_ops,
     })
+}
+
+fn initial_cluster(args: &ServeArgs) -> Result<BTreeMap<String, Vec<String>>, BadInput> {
+    let Some(text) = &args.initial_cluster else {
+        return Ok(BTreeMap::from([(args.name.clone(), args.initial_advertise_peer_urls.clone())]));
+    };
+    let flag = |error: String| BadInput(format!("--initial-cluster: {error}"));
+    let cluster = serve::parse_cluster(text).map_err(flag)?;
+    for url in cluster.values().flatten() {
+        address("--initial-cluster", url)?;
+    }
+    Ok(cluster)
 }
 
 /// `http://host:port` → `host:port`.
