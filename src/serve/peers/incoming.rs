@@ -226,7 +226,7 @@ async fn members(shared: &Shared) -> Answer {
         })
         .collect();
     let text = serde_json::to_string(&members).expect("invariant: members are plain data");
-    let mut answer = json(StatusCode::OK, text);
+    let mut answer = json(text);
     let id = HeaderValue::try_from(format!("{:x}", shared.cluster_id)).expect("invariant: hexadecimal is a header");
     answer.headers_mut().insert("x-etcd-cluster-id", id);
     answer
