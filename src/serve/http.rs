@@ -7,7 +7,7 @@ use super::metrics::{Received, Sent};
 use super::status::CommonName;
 use super::streams::Said;
 use super::tls::Acceptor;
-use super::{gateway, services, streams};
+use super::{gateway, promote, services, streams};
 use crate::api::{Credentials, Request, Response};
 use crate::member::VERSION;
 use hyper::body::Incoming;
@@ -139,6 +139,7 @@ pub(super) async fn grpc(handle: &Handle, call: http::Request<impl Said>) -> Ans
     match call.uri().path() {
         "/etcdserverpb.Watch/Watch" => Box::pin(streams::watch(handle, call)).await,
         "/etcdserverpb.Lease/LeaseKeepAlive" => Box::pin(streams::keep_alive(handle, call)).await,
+        promote::PROMOTE => Box::pin(promote::answer(handle, call)).await,
         _ => Box::pin(services::answer(handle, call)).await,
     }
 }

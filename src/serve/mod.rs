@@ -16,9 +16,9 @@
 //! [`options`] is what a user may say, [`identity`] who the member is; [`driver`] turns the crank; [`disk`] keeps the disk
 //! seam's promises with files, of which [`spare`] is the log's next one; [`http`] takes connections, [`authority`] gives
 //! their servers proper names, [`tls`] keeps others from listening; [`rpc`] is the table of etcd's calls with one answer,
-//! [`wire`] their bytes, [`streams`] and [`snapshot`] those with many, [`status`] etcd's errors as gRPC has them.
-//! [`services`] are those around etcd's own: [`lock`] and [`election`] are clients of the member ([`client`]), [`health`]
-//! is for load balancers. [`gateway`] is all of it in JSON. [`peers`] is what members say to each other, [`several`] a
+//! [`wire`] their bytes, [`promote`] the one that only a leader can answer, [`streams`] and [`snapshot`] those with many,
+//! [`status`] etcd's errors as gRPC has them. [`services`] are those around etcd's own: [`lock`] and [`election`] are
+//! clients of the member ([`client`]), [`health`] is for load balancers. [`gateway`] is all of it in JSON. [`peers`] is what members say to each other, [`several`] a
 //! cluster in one process, [`remote`] asks a member elsewhere. [`observer`] counts and logs what the member does,
 //! [`metrics`] is what was counted.
 //!
@@ -47,6 +47,7 @@ mod metrics;
 mod observer;
 mod options;
 mod peers;
+mod promote;
 mod remote;
 mod rpc;
 mod services;
@@ -120,6 +121,7 @@ pub async fn serve(options: Options, until: impl Future<Output = ()>, ready: imp
 pub struct Server {
     handle: Handle,
     running: Running,
+    notes: Arc<Notes>,
     closing: watch::Sender<()>,
     listening: Vec<JoinHandle<()>>,
 }
@@ -136,8 +138,9 @@ impl Server {
         let clients = bind("--listen-client-urls", &addresses).await?;
         let others = bind("--listen-peer-urls", &options.listen_peer).await?;
         let notes = Arc::new(Notes::new(&options.name));
-        let (handle, running, shared) = driver::start(&options, notes).await?;
-        let (clients, others) = (listen(clients)?, listen(others)?);
+        let (handle, running, shared) = driver::start(&options, notes.clone()).await?;
+        let clients = listen(clients).inspect_err(|_| handle.stop())?;
+        let others = listen(others).inspect_err(|_| handle.stop())?;
         let (closing, closed) = watch::channel(());
         let connections = Arc::new(Semaphore::new(files::for_connections().map_err(ServeError::Data)?));
         let clients = clients.into_iter().zip(tls);
@@ -153,7 +156,7 @@ impl Server {
                 None => tracing::info!("serving insecure client requests on {address}, this is strongly discouraged!"),
             }
         }
-        Ok(Server { handle, running, closing, listening })
+        Ok(Server { handle, running, notes, closing, listening })
     }
 
     /// How to ask the member.
@@ -175,6 +178,7 @@ impl Server {
 
     /// Stops it, whoever leads then.
     async fn end(mut self) -> Result<(), ServeError> {
+        self.notes.hush();
         drop(self.closing);
         for listening in self.listening {
             // A server that panicked has said so on stderr; the member's data is what matters now.

@@ -11,7 +11,7 @@ use seedbed::pb::etcdserverpb::{
 };
 use seedbed::serve::Client;
 use std::fs;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

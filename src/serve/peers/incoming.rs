@@ -12,6 +12,8 @@ use crate::member::Input;
 use crate::pb::etcdserverpb::MemberListRequest;
 use crate::pb::ids::MemberJson;
 use crate::serve::http::{json, plain, version};
+use crate::serve::promote::PROMOTE;
+use crate::serve::rpc;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -93,6 +95,8 @@ async fn answer(shared: &Arc<Shared>, call: Call) -> Answer {
     match call.uri().path() {
         MESSAGES => messages(shared, call).await,
         SNAPSHOT => snapshot(shared, call).await,
+        // A member that does not lead passes on what its client wants.
+        PROMOTE => rpc::answer(&shared.handle, call).await,
         "/members" => members(shared).await,
         "/version" => version(),
         path => {

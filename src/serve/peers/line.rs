@@ -79,11 +79,15 @@ pub(super) enum CallError {
     Silent,
 }
 
-/// A status as people read it.
+/// A status as people read it: with what was behind it in the end.
 fn words(status: &Status) -> String {
-    match std::error::Error::source(status) {
-        Some(source) => format!("{}: {source}", status.message()),
-        None => status.message().to_owned(),
+    let mut cause = std::error::Error::source(status);
+    while let Some(deeper) = cause.and_then(|cause| cause.source()) {
+        cause = Some(deeper);
+    }
+    match cause.map(ToString::to_string) {
+        Some(cause) if cause != status.message() => format!("{}: {cause}", status.message()),
+        _ => status.message().to_owned(),
     }
 }
 

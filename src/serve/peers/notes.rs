@@ -1,7 +1,9 @@
-//! Lines on stderr for people, each kind not more often than every so many seconds.
+//! Lines on stderr for people, each kind not more often than every so many seconds. A member that stops says nothing more:
+//! that it loses its peers then is no news.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// See the module.
 pub(in crate::serve) struct Notes {
     name: String,
+    hushed: AtomicBool,
     said: Mutex<BTreeMap<String, Said>>,
 }
 
@@ -24,12 +27,19 @@ struct Said {
 impl Notes {
     /// Lines of a member of this name.
     pub(in crate::serve) fn new(name: &str) -> Notes {
-        Notes { name: name.to_owned(), said: Mutex::default() }
+        Notes { name: name.to_owned(), hushed: AtomicBool::new(false), said: Mutex::default() }
+    }
+
+    /// Nothing more is said.
+    pub(in crate::serve) fn hush(&self) {
+        self.hushed.store(true, Ordering::Relaxed);
     }
 
     /// Says something, unless something of that kind was said a moment ago.
     pub(in crate::serve) fn line(&self, kind: &str, text: impl Display) {
-        if let Some(kept) = self.due(kind, Instant::now()) {
+        if let Some(kept) = self.due(kind, Instant::now())
+            && !self.hushed.load(Ordering::Relaxed)
+        {
             let more = if kept > 0 { format!(" ({kept} more like this)") } else { String::new() };
             eprintln!("{}: {text}{more}", self.name);
         }
