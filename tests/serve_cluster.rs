@@ -14,6 +14,8 @@
 //! cargo test -p seedbed -p seedbed-sim --test serve_cluster -- --nocapture --ignored leaders
 //! ```
 
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "support/etcd.rs"]
 mod etcd;
 #[path = "support/folder.rs"]
@@ -21,6 +23,8 @@ mod folder;
 #[path = "support/members.rs"]
 mod members;
 
+use authority::Authority;
+use folder::Folder;
 use members::{Caller, Cluster, Failed, PATIENCE, Served, initial_cluster};
 use seedbed_sim::check::Budget;
 use seedbed_sim::check::foreign::{self, Format, Verdict};
@@ -42,6 +46,34 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "it does not happen: {what}");
         sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn members_know_each_other_by_certificates() {
+    let (folder, authority) = (Folder::new(), Authority::new("an authority"));
+    let ca = folder.file("ca.crt", &authority.certificate);
+    let mut members: Vec<Served> = (1..=3).map(|n| Served::new(&folder, &format!("n{n}"))).collect();
+    members.iter_mut().for_each(|member| member.peer = member.peer.replace("http://", "https://"));
+    let initial = initial_cluster(&members);
+    for member in &mut members {
+        let (host, _) = member.peer["https://".len()..].rsplit_once(':').expect("it has a port");
+        authority.sign(&folder, &member.name, host);
+        let [cert, key] = ["crt", "key"].map(|end| folder.path(&format!("{}.{end}", member.name)));
+        let tls = ["--peer-cert-file", &cert, "--peer-key-file", &key, "--peer-trusted-ca-file", &ca];
+        let flags = [&["--initial-cluster", &initial, "--peer-client-cert-auth"], &tls[..]].concat();
+        member.flags = flags.iter().map(ToString::to_string).collect();
+        member.spawn();
+    }
+    let mut cluster = Cluster { folder, members };
+    cluster.wait_until_healthy();
+    // Nobody is answered who shows nothing.
+    let peer = cluster.members[0].peer.replace("https://", "");
+    let mut plain = TcpStream::connect(peer).expect("it listens");
+    plain.write_all(b"GET /members HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").expect("it is connected");
+    let mut said = Vec::new();
+    let _ = plain.read_to_end(&mut said);
+    assert!(!said.starts_with(b"HTTP"), "{:?}", String::from_utf8_lossy(&said));
+    until("it says so", || cluster.members[0].log().contains("rejected connection from"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `seedbed serve` behind TLS, and configured by a file; beside a real etcd with the same certificates.
 
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "support/etcd.rs"]
 mod etcd;
 #[path = "support/folder.rs"]
@@ -7,41 +9,13 @@ mod folder;
 #[path = "support/serving.rs"]
 mod serving;
 
+use authority::Authority;
 use etcd::tools;
 use folder::Folder;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serving::{Serving, get};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-/// An authority, and what it has signed.
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    /// Its certificate, in PEM.
-    certificate: String,
-}
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names to be wrong");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let certificate = params.self_signed(&key).expect("a certificate").pem();
-        Authority { issuer: Issuer::new(params, key), certificate }
-    }
-
-    /// Writes `name.crt` and `name.key` for a host and a common name.
-    fn sign(&self, folder: &Folder, name: &str, host: &str) {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a host");
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        folder.file(&format!("{name}.crt"), certificate.pem());
-        folder.file(&format!("{name}.key"), key.serialize_pem());
-    }
-}
 
 /// What etcdctl says at an endpoint, and how it ends, as the client whose certificate this is.
 fn ctl(folder: &Folder, address: &str, client: Option<&str>, args: &[&str]) -> (Option<i32>, String) {

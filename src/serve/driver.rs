@@ -18,7 +18,7 @@ use super::observer::Observer;
 use super::options::Options;
 use super::peers::notes::Notes;
 use super::peers::{Peers, Shared as PeersShared};
-use super::tls::TlsError;
+use super::tls::{Connector, TlsError};
 use crate::api::{Credentials, Error, Request, RequestId, Response};
 use crate::disk::{DiskDone, Shared};
 use crate::member::{Effects, Input, Job, Member, StopReason, StreamInput, Vitals};
@@ -94,6 +94,8 @@ pub struct Handle {
     /// Bytes of the longest message that a client may send.
     pub(super) max_message: usize,
     pub(super) metrics: Arc<Metrics>,
+    /// What the member shows and believes where it reaches others by TLS.
+    pub(super) peer_tls: Option<Arc<Connector>>,
 }
 
 impl Handle {
@@ -187,7 +189,8 @@ pub(super) async fn start(
     let (commands, inputs) = mpsc::channel();
     let max_message = options.max_request_bytes + limit::OVERHEAD;
     let metrics = Arc::new(Metrics::new(options.quota_backend_bytes));
-    let handle = Handle { commands, streams: Arc::default(), max_message, metrics };
+    let peer_tls = options.peer_connector()?.map(Arc::new);
+    let handle = Handle { commands, streams: Arc::default(), max_message, metrics, peer_tls };
     let (opened, open) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let (options, runtime, own) = (options.clone(), tokio::runtime::Handle::current(), handle.clone());
@@ -250,7 +253,7 @@ impl Driver {
         let disk = Shared::new(disk);
         let identity = match identity::of_data(&*disk.reader()) {
             Some(identity) => identity,
-            None => runtime.block_on(identity::of_settings(options))?,
+            None => runtime.block_on(identity::of_settings(options, handle.peer_tls.as_deref()))?,
         };
         let config = options.config(identity, now.wall ^ u64::from(std::process::id()));
         let (cluster_id, urls) = (config.cluster_id, options.initial_advertise_peer_urls.clone());

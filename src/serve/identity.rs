@@ -11,6 +11,7 @@
 
 use super::options::Options;
 use super::peers::dial::{Connection, DialError};
+use super::tls::Connector;
 use crate::disk::DiskRead;
 use crate::member::{InitialClusterState, Peer, WAL_DIR};
 use crate::pb::etcdserverpb::Metadata;
@@ -114,7 +115,7 @@ pub(super) fn of_data(disk: &dyn DiskRead) -> Option<Identity> {
 }
 
 /// What the settings say, and for a cluster that is there its members.
-pub(super) async fn of_settings(options: &Options) -> Result<Identity, IdentityError> {
+pub(super) async fn of_settings(options: &Options, tls: Option<&Connector>) -> Result<Identity, IdentityError> {
     let name = options.name.clone();
     let Some(own) = options.initial_cluster.get(&name) else { return Err(IdentityError::Nameless { name }) };
     if sorted(own) != sorted(&options.initial_advertise_peer_urls) {
@@ -125,13 +126,13 @@ pub(super) async fn of_settings(options: &Options) -> Result<Identity, IdentityE
         InitialClusterState::New => {
             let identity = computed(options);
             // Nobody to ask is the rule: the others begin as well.
-            match ask_others(options).await {
+            match ask_others(options, tls).await {
                 Ok(told) if told.has_begun(&identity) => Err(IdentityError::Bootstrapped { id: identity.id }),
                 _ => Ok(identity),
             }
         }
         InitialClusterState::Existing => {
-            let told = ask_others(options).await.map_err(|reasons| IdentityError::NobodyTells { reasons })?;
+            let told = ask_others(options, tls).await.map_err(|reasons| IdentityError::NobodyTells { reasons })?;
             matched(options, &told)
         }
     }
@@ -191,11 +192,11 @@ fn matched(options: &Options, told: &Told) -> Result<Identity, IdentityError> {
 }
 
 /// Asks one of the others after the other who the members are; the reasons, if none tells.
-async fn ask_others(options: &Options) -> Result<Told, Vec<String>> {
+async fn ask_others(options: &Options, tls: Option<&Connector>) -> Result<Told, Vec<String>> {
     let mut reasons = Vec::new();
     let others = options.initial_cluster.iter().filter(|(name, _)| **name != options.name);
     for url in others.flat_map(|(_, urls)| urls) {
-        match tokio::time::timeout(ANSWERS_WITHIN, ask(url)).await {
+        match tokio::time::timeout(ANSWERS_WITHIN, ask(url, tls)).await {
             Ok(Ok(told)) => return Ok(told),
             Ok(Err(reason)) => reasons.push(reason),
             Err(_) => reasons.push(format!("{url}: no answer within {ANSWERS_WITHIN:?}")),
@@ -207,8 +208,8 @@ async fn ask_others(options: &Options) -> Result<Told, Vec<String>> {
     Err(reasons)
 }
 
-async fn ask(url: &str) -> Result<Told, String> {
-    let mut connection = Connection::dial(url).await.map_err(|error: DialError| error.to_string())?;
+async fn ask(url: &str, tls: Option<&Connector>) -> Result<Told, String> {
+    let mut connection = Connection::dial(url, tls).await.map_err(|error: DialError| error.to_string())?;
     let wrong = |what: &dyn std::fmt::Display| format!("{url}: {what}");
     let uri = format!("{}members", connection.origin());
     let request = http::Request::get(uri).body(Body::empty()).map_err(|error| wrong(&error))?;

@@ -28,7 +28,7 @@
 //! head ([`limit`]), and so many connections are taken that the member can still open its own files ([`files`]).
 //!
 //! # Left out so far
-//! TLS between peers, lists of revoked certificates. A lock file keeps two of ours out of one directory; a
+//! Lists of revoked certificates, `--peer-auto-tls`. A lock file keeps two of ours out of one directory; a
 //! real etcd does not know it.
 
 mod authority;
@@ -72,6 +72,7 @@ use peers::notes::Notes;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use tls::Acceptor;
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -129,25 +130,21 @@ pub struct Server {
 impl Server {
     /// Starts it on its data directory. Clients and peers may come when this returns.
     pub async fn start(options: Options) -> Result<Server, ServeError> {
-        let (mut addresses, mut tls) = (Vec::new(), Vec::new());
-        for address in &options.listen_client {
-            let (address, acceptor) = options.acceptor(address)?;
-            addresses.push(address.to_owned());
-            tls.push(acceptor);
-        }
-        let clients = bind("--listen-client-urls", &addresses).await?;
-        let others = bind("--listen-peer-urls", &options.listen_peer).await?;
+        let (clients, clients_tls) = acceptors(&options.listen_client, |address| options.acceptor(address))?;
+        let (others, others_tls) = acceptors(&options.listen_peer, |address| options.peer_acceptor(address))?;
+        let clients = bind("--listen-client-urls", &clients).await?;
+        let others = bind("--listen-peer-urls", &others).await?;
         let notes = Arc::new(Notes::new(&options.name));
         let (handle, running, shared) = driver::start(&options, notes.clone()).await?;
         let clients = listen(clients).inspect_err(|_| handle.stop())?;
         let others = listen(others).inspect_err(|_| handle.stop())?;
         let (closing, closed) = watch::channel(());
         let connections = Arc::new(Semaphore::new(files::for_connections().map_err(ServeError::Data)?));
-        let clients = clients.into_iter().zip(tls);
+        let clients = clients.into_iter().zip(clients_tls);
         let clients =
             clients.map(|at| tokio::spawn(http::run(at, handle.clone(), connections.clone(), closed.clone())));
-        let others =
-            others.into_iter().map(|at| tokio::spawn(peers::incoming::run(at, shared.clone(), closed.clone())));
+        let others = others.into_iter().zip(others_tls);
+        let others = others.map(|at| tokio::spawn(peers::incoming::run(at, shared.clone(), closed.clone())));
         let listening = clients.chain(others).collect();
         tracing::info!("ready to serve client requests");
         for address in &options.listen_client {
@@ -187,6 +184,15 @@ impl Server {
         self.handle.stop();
         self.running.ended().await
     }
+}
+
+/// The `host:port` of addresses, and what takes connections in there.
+fn acceptors<'a>(
+    addresses: &'a [String],
+    acceptor: impl Fn(&'a str) -> Result<(&'a str, Option<Acceptor>), TlsError>,
+) -> Result<(Vec<String>, Vec<Option<Acceptor>>), TlsError> {
+    let one = |address: &'a String| acceptor(address).map(|(address, tls)| (address.to_owned(), tls));
+    addresses.iter().map(one).collect()
 }
 
 /// An address that this process has. Nobody is heard there yet.

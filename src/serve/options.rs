@@ -1,7 +1,7 @@
 //! What a user may say about a member, with etcd's defaults.
 
 use super::identity::Identity;
-use super::tls::{self, Acceptor, TlsError, TlsFiles};
+use super::tls::{self, Acceptor, Connector, TlsError, TlsFiles};
 use crate::backend::{BoltConfig, EngineConfig};
 use crate::member::{AutoCompaction, Config, InitialClusterState};
 use crate::time::{MILLISECOND, Nanos};
@@ -21,8 +21,10 @@ pub struct Options {
     pub client_tls: Option<TlsFiles>,
     /// URLs at which clients reach it.
     pub advertise_client_urls: Vec<String>,
-    /// `host:port` of each address at which peers are heard.
+    /// `host:port` of each address at which peers are heard; `https://host:port`, where that is done by TLS.
     pub listen_peer: Vec<String>,
+    /// Certificates for those, and for the calls to peers.
+    pub peer_tls: Option<TlsFiles>,
     /// URLs at which its peers reach it: its id comes of them. What concerns the initial cluster counts only where there
     /// is no data yet.
     pub initial_advertise_peer_urls: Vec<String>,
@@ -61,6 +63,7 @@ impl Default for Options {
             client_tls: None,
             advertise_client_urls: vec!["http://localhost:2379".to_owned()],
             listen_peer: vec!["localhost:2380".to_owned()],
+            peer_tls: None,
             initial_advertise_peer_urls: vec!["http://localhost:2380".to_owned()],
             initial_cluster: BTreeMap::from([("default".to_owned(), vec!["http://localhost:2380".to_owned()])]),
             initial_cluster_state: InitialClusterState::New,
@@ -87,6 +90,19 @@ impl Options {
             None => tls::own_certificate(&self.data_dir, vec![tls::host(address).to_owned()])?,
         };
         Ok((address, Some(Acceptor::new(files)?)))
+    }
+
+    /// The same for peers. (Whoever sets the options sees to it that there are files where an address wants TLS.)
+    pub(super) fn peer_acceptor<'a>(&self, address: &'a str) -> Result<(&'a str, Option<Acceptor>), TlsError> {
+        let Some(plain) = address.strip_prefix("https://") else { return Ok((address, None)) };
+        let files = self.peer_tls.clone().ok_or_else(|| TlsError::Missing { address: address.to_owned() })?;
+        Ok((plain, Some(Acceptor::new(files)?)))
+    }
+
+    /// What calls peers by TLS, if there are certificates and an authority for that.
+    pub(super) fn peer_connector(&self) -> Result<Option<Connector>, TlsError> {
+        let files = self.peer_tls.clone().filter(|files| files.trusted_ca.is_some());
+        files.map(Connector::new).transpose()
     }
 
     /// What the member is told. `seed` draws its election timeouts and its tokens.

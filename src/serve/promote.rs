@@ -37,7 +37,7 @@ async fn promote(
         Ok(other) => panic!("invariant: a promotion is answered by one, not by {other:?}"),
         Err(Error::NotLeader) => {
             for url in leader_urls(handle).await {
-                if let Ok(mut leader) = Client::connect(&url).await {
+                if let Ok(mut leader) = Client::connect(&url, handle.peer_tls.as_deref()).await {
                     return leader.ask(PROMOTE, request).await;
                 }
             }

@@ -1,6 +1,7 @@
 //! A client of a member elsewhere: etcd's calls with one answer, on one connection.
 
 use super::peers::dial::{Connection, DialError};
+use super::tls::Connector;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -17,9 +18,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `http://host:port`.
-    pub async fn connect(url: &str) -> Result<Client, DialError> {
-        let connection = Connection::dial(url).await?;
+    /// Connects to `http://host:port`, or `https://host:port` by TLS.
+    pub async fn connect(url: &str, tls: Option<&Connector>) -> Result<Client, DialError> {
+        let connection = Connection::dial(url, tls).await?;
         let origin = connection.origin();
         Ok(Client { grpc: Grpc::with_origin(connection, origin).max_decoding_message_size(MAX_MESSAGE) })
     }

@@ -192,7 +192,7 @@ impl Caller {
     {
         let client = match self.connected.take() {
             Some((to, client)) if to == url => Ok(client),
-            _ => self.runtime.block_on(Client::connect(url)),
+            _ => self.runtime.block_on(Client::connect(url, None)),
         };
         let mut client = client.map_err(|_| Failed::NotMade)?;
         let patience = self.patience;

@@ -1,7 +1,7 @@
 //! `seedbed serve`: the member for real, with etcd's flags.
 
 use super::serve_log::LogArgs;
-use super::serve_tls::TlsArgs;
+use super::serve_tls::{PeerTlsArgs, TlsArgs};
 use super::{BadInput, config_file, finish, terminal};
 use clap::{Args as _, FromArgMatches as _};
 use seedbed::member::{AutoCompaction, InitialClusterState};
@@ -151,6 +151,9 @@ pub(super) struct ServeArgs {
     tls: TlsArgs,
 
     #[command(flatten)]
+    peer_tls: PeerTlsArgs,
+
+    #[command(flatten)]
     log: LogArgs,
 
     /// Read everything from a file of etcd's (YAML) instead: no other flag and no variable counts then
@@ -194,25 +197,24 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
         )));
     }
     let (client_tls, auto_tls) = args.tls.files()?;
-    let listen_client = args.listen_client_urls.iter().map(|url| match url.strip_prefix("https://") {
-        Some(rest) if client_tls.is_some() || auto_tls => {
-            let plain = address("--listen-client-urls", &format!("http://{rest}"))?;
-            Ok(format!("https://{plain}"))
-        }
-        Some(_) => Err(BadInput(format!(
-            "--listen-client-urls {url}: for https:// a certificate is expected: --cert-file and --key-file, or --auto-tls"
-        ))),
-        None => address("--listen-client-urls", url),
-    });
-    let listen_peer = args.listen_peer_urls.iter().map(|url| address("--listen-peer-urls", url));
+    let peer_tls = args.peer_tls.files()?;
+    let (secure, peers_secure) = (client_tls.is_some() || auto_tls, peer_tls.is_some());
+    let listen_client = args
+        .listen_client_urls
+        .iter()
+        .map(|url| listening("--listen-client-urls", url, secure, "--cert-file and --key-file, or --auto-tls"));
+    let wanted = "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file";
+    let listen_peer =
+        args.listen_peer_urls.iter().map(|url| listening("--listen-peer-urls", url, peers_secure, wanted));
     for url in &args.initial_advertise_peer_urls {
-        address("--initial-advertise-peer-urls", url)?;
+        listening("--initial-advertise-peer-urls", url, peers_secure, wanted)?;
     }
     Ok(Options {
         name: args.name.clone(),
         data_dir: args.data_dir.clone().unwrap_or_else(|| format!("{}.etcd", args.name).into()),
         listen_client: listen_client.collect::<Result<_, _>>()?,
         client_tls,
+        peer_tls,
         advertise_client_urls: args.advertise_client_urls.clone(),
         initial_advertise_peer_urls: args.initial_advertise_peer_urls.clone(),
         listen_peer: listen_peer.collect::<Result<_, _>>()?,
@@ -244,6 +246,15 @@ fn initial_cluster(args: &ServeArgs) -> Result<BTreeMap<String, Vec<String>>, Ba
         address("--initial-cluster", url)?;
     }
     Ok(cluster)
+}
+
+/// `http://host:port` → `host:port`; `https://host:port` as it is, where there is a certificate for it.
+fn listening(flag: &str, url: &str, secure: bool, wanted: &str) -> Result<String, BadInput> {
+    match url.strip_prefix("https://") {
+        None => address(flag, url),
+        Some(_) if !secure => Err(BadInput(format!("{flag} {url}: for https:// a certificate is expected: {wanted}"))),
+        Some(rest) => Ok(format!("https://{}", address(flag, &format!("http://{rest}"))?)),
+    }
 }
 
 /// `http://host:port` → `host:port`.

@@ -1,5 +1,6 @@
-//! Connections that this process dials: HTTP/2 without TLS, one call after the other or many at once.
+//! Connections that this process dials: HTTP/2, by TLS where the address says so, one call after the other or many at once.
 
+use crate::serve::tls::{self, Connector};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -8,6 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::body::Body;
 use tonic::codegen::http::{self, Uri};
@@ -25,12 +27,20 @@ const WINDOW: u32 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The address is none that can be dialled.
-    #[error("{url}: an address like http://localhost:2380 is expected (there is no TLS yet)")]
+    #[error("{url}: an address like http://localhost:2380 is expected")]
     Url {
         /// The address.
         url: String,
     },
-    /// Nobody answers there.
+    /// It is by TLS, and this process has no certificate to show there.
+    #[error(
+        "{url}: for https:// a certificate and an authority are expected: --peer-cert-file, --peer-key-file and --peer-trusted-ca-file"
+    )]
+    NoCertificate {
+        /// The address.
+        url: String,
+    },
+    /// Nobody answers there, or it is not who it should be.
     #[error("{url}: {source}")]
     Connect {
         /// The address.
@@ -62,27 +72,31 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Dials `http://host:port`.
-    pub async fn dial(url: &str) -> Result<Connection, DialError> {
+    /// Dials `http://host:port`, or `https://host:port` by TLS.
+    pub async fn dial(url: &str, tls: Option<&Connector>) -> Result<Connection, DialError> {
         let named = || url.to_owned();
-        let bad = || DialError::Url { url: named() };
-        let address = url.strip_prefix("http://").ok_or_else(bad)?.trim_end_matches('/');
-        let origin = format!("http://{address}").parse().map_err(|_| bad())?;
+        let (scheme, address) = url.split_once("://").ok_or_else(|| DialError::Url { url: named() })?;
+        let address = address.trim_end_matches('/');
+        let tls = match (scheme, tls) {
+            ("http", _) => None,
+            ("https", Some(tls)) => Some(tls),
+            ("https", None) => return Err(DialError::NoCertificate { url: named() }),
+            _ => return Err(DialError::Url { url: named() }),
+        };
+        let origin = format!("{scheme}://{address}").parse().map_err(|_| DialError::Url { url: named() })?;
         let connect = async {
-            let stream = TcpStream::connect(address).await;
-            let stream = stream.map_err(|source| DialError::Connect { url: named(), source })?;
+            let failed = |source| DialError::Connect { url: named(), source };
+            let stream = TcpStream::connect(address).await.map_err(failed)?;
             // A heartbeat is not kept back for a larger packet.
             let _ = stream.set_nodelay(true);
-            let mut builder = http2::Builder::new(TokioExecutor::new());
-            builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
-            builder.keep_alive_interval(ASK_EVERY).keep_alive_timeout(GIVE_UP_AFTER).keep_alive_while_idle(true);
-            let shaken = builder.handshake(TokioIo::new(stream)).await;
-            shaken.map_err(|source| DialError::Speech { url: named(), source })
+            let send = match tls {
+                None => speak(stream).await,
+                Some(tls) => speak(tls.connect(tls::host(address), stream).await.map_err(failed)?).await,
+            };
+            send.map_err(|source| DialError::Speech { url: named(), source })
         };
         let within = tokio::time::timeout(PICKS_UP_WITHIN, connect).await;
-        let (send, connection) = within.map_err(|_| DialError::Silent { url: named() })??;
-        // Its end is seen by the calls on it.
-        tokio::spawn(connection);
+        let send = within.map_err(|_| DialError::Silent { url: named() })??;
         Ok(Connection { send, origin })
     }
 
@@ -90,6 +104,16 @@ impl Connection {
     pub(in crate::serve) fn origin(&self) -> Uri {
         self.origin.clone()
     }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> hyper::Result<SendRequest<Body>> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new()).initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+    builder.keep_alive_interval(ASK_EVERY).keep_alive_timeout(GIVE_UP_AFTER).keep_alive_while_idle(true);
+    let (send, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    // Its end is seen by the calls on it.
+    tokio::spawn(connection);
+    Ok(send)
 }
 
 impl tower::Service<http::Request<Body>> for Connection {

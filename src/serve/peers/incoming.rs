@@ -14,6 +14,7 @@ use crate::pb::ids::MemberJson;
 use crate::serve::http::{json, plain, version};
 use crate::serve::promote::PROMOTE;
 use crate::serve::rpc;
+use crate::serve::tls::Acceptor;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -21,6 +22,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -50,8 +52,12 @@ type Call = http::Request<Incoming>;
 type Answer = http::Response<Body>;
 
 /// Takes connections until `closed` is. Those that are open then end at once: peers dial again.
-pub(in crate::serve) async fn run(listener: TcpListener, shared: Arc<Shared>, mut closed: watch::Receiver<()>) {
-    let mut connections = JoinSet::new();
+pub(in crate::serve) async fn run(
+    (listener, tls): (TcpListener, Option<Acceptor>),
+    shared: Arc<Shared>,
+    mut closed: watch::Receiver<()>,
+) {
+    let (mut connections, tls) = (JoinSet::new(), tls.map(Arc::new));
     loop {
         let taken = tokio::select! {
             taken = listener.accept() => taken,
@@ -60,15 +66,29 @@ pub(in crate::serve) async fn run(listener: TcpListener, shared: Arc<Shared>, mu
             _ = closed.changed() => return,
         };
         match taken {
-            Ok((connection, from)) => drop(connections.spawn(serve(connection, from, shared.clone()))),
+            Ok((connection, from)) => drop(connections.spawn(take(connection, from, tls.clone(), shared.clone()))),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }
 
-async fn serve(connection: TcpStream, from: SocketAddr, shared: Arc<Shared>) {
+async fn take(connection: TcpStream, from: SocketAddr, tls: Option<Arc<Acceptor>>, shared: Arc<Shared>) {
     // An answer is not kept back for a larger packet.
     let _ = connection.set_nodelay(true);
+    match tls {
+        None => serve(connection, from, shared).await,
+        Some(tls) => match tls.accept(connection).await {
+            Ok((connection, _)) => serve(connection, from, shared).await,
+            Err(error) => shared.notes.line("rejected", format!("rejected connection from {from}: {error}")),
+        },
+    }
+}
+
+async fn serve(
+    connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    from: SocketAddr,
+    shared: Arc<Shared>,
+) {
     let answering = shared.clone();
     let service = hyper::service::service_fn(move |call: Call| {
         let shared = answering.clone();

@@ -204,7 +204,7 @@ pub(super) async fn call(
     turn: usize,
 ) -> Result<(Grpc<Connection>, Hello), CallError> {
     let url = target.urls.get(turn % target.urls.len().max(1)).map_or("(no address)", String::as_str);
-    let connection = Connection::dial(url).await?;
+    let connection = Connection::dial(url, shared.handle.peer_tls.as_deref()).await?;
     let urls = shared.own_urls.borrow().clone();
     let hello = Hello { cluster_id: shared.cluster_id, from: shared.id, to: target.id, urls };
     let origin = connection.origin();

@@ -48,6 +48,12 @@ pub struct TlsFiles {
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// An address wants TLS, and there is no certificate for it.
+    #[error("{address}: for https:// a certificate and its key are expected")]
+    Missing {
+        /// The address.
+        address: String,
+    },
     /// A file cannot be read, or holds something else.
     #[error("{}: {expected} is expected: {why}", path.display())]
     File {
