@@ -8,7 +8,7 @@
 //! ```
 //!
 //! With `SEEDBED_HISTORY=FILE` it leaves the history there, for `seedbed check`. How long clients wait for a put after
-//! the leader's `kill -9`, beside a real etcd (ten rounds each, which takes two minutes):
+//! the leader's `kill -9`, beside a real etcd (20 rounds each, which takes two minutes):
 //!
 //! ```text
 //! cargo test -p seedbed -p seedbed-sim --test serve_cluster -- --nocapture --ignored leaders
@@ -23,9 +23,14 @@ mod folder;
 #[path = "support/members.rs"]
 mod members;
 
+<<<<<<< ours
 use authority::Authority;
 use folder::Folder;
 use members::{Caller, Cluster, Failed, PATIENCE, Served, initial_cluster};
+=======
+use seedbed::pb::etcdserverpb::{PutRequest, PutResponse};
+use seedbed::serve::Client;
+>>>>>>> theirs
 use seedbed_sim::check::Budget;
 use seedbed_sim::check::foreign::{self, Format, Verdict};
 use std::io::{Read as _, Write as _};
@@ -390,13 +395,30 @@ fn what_keeps_a_member_out_of_a_cluster_is_said() {
 
 // ── Leaders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/// Puts without pause through these members, one after the other, until one is acknowledged.
-fn next_put(caller: &mut Caller, urls: &[String]) {
-    let mut at = 0;
-    while caller.put(&urls[at % urls.len()], "next", "1").is_err() {
-        at += 1;
-        sleep(Duration::from_millis(5));
-    }
+/// Puts through all of these members every few milliseconds, without waiting for those before, until one is acknowledged.
+fn next_put(urls: &[String]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut clients, mut puts) = (Vec::new(), tokio::task::JoinSet::new());
+        for url in urls {
+            clients.push(Client::connect(url).await.expect("it serves"));
+        }
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    for client in &clients {
+                        let mut client = client.clone();
+                        puts.spawn(async move {
+                            let put = PutRequest { key: "next".into(), value: "1".into(), ..PutRequest::default() };
+                            client.ask::<_, PutResponse>("/etcdserverpb.KV/Put", put).await
+                        });
+                    }
+                }
+                Some(Ok(Ok(_))) = puts.join_next() => return,
+            }
+        }
+    });
 }
 
 #[test]
@@ -404,12 +426,10 @@ fn a_leader_that_is_stopped_hands_on_first() {
     let mut cluster = Cluster::start(3, &["--election-timeout", "3000"]);
     let leader = cluster.leader().expect("there is one");
     let urls: Vec<String> = (0..3).filter(|at| *at != leader).map(|at| cluster.members[at].client.clone()).collect();
-    let mut caller = Caller::new();
-    caller.patience = Duration::from_millis(300);
     let begun = Instant::now();
     cluster.members[leader].terminate();
     assert_eq!(cluster.members[leader].ends().code(), Some(0));
-    next_put(&mut caller, &urls);
+    next_put(&urls);
     assert!(begun.elapsed() < Duration::from_secs(3), "no election timeout was waited for: {:?}", begun.elapsed());
 }
 
@@ -421,8 +441,6 @@ fn waits(
     mut kill: impl FnMut(usize),
     mut start: impl FnMut(usize),
 ) -> Vec<Duration> {
-    let mut caller = Caller::new();
-    caller.patience = Duration::from_millis(200);
     let mut waits = Vec::new();
     for round in 0..rounds {
         // Kills fall at any moment between two heartbeats.
@@ -437,7 +455,7 @@ fn waits(
             urls.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, url)| url.clone()).collect();
         let begun = Instant::now();
         kill(at);
-        next_put(&mut caller, &others);
+        next_put(&others);
         waits.push(begun.elapsed());
         start(at);
     }
@@ -449,7 +467,7 @@ fn waits(
 #[ignore = "takes two minutes and measures; see the head of this file"]
 fn leaders_that_are_killed_cost_clients_no_more_than_with_etcd() {
     let Some(tools) = etcd::tools() else { return };
-    const ROUNDS: usize = 10;
+    const ROUNDS: usize = 20;
     let cluster = Cluster::start(3, &[]);
     let urls = cluster.clients();
     let members = std::cell::RefCell::new(cluster);
