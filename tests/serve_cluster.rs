@@ -23,14 +23,11 @@ mod folder;
 #[path = "support/members.rs"]
 mod members;
 
-<<<<<<< ours
 use authority::Authority;
 use folder::Folder;
 use members::{Caller, Cluster, Failed, PATIENCE, Served, initial_cluster};
-=======
 use seedbed::pb::etcdserverpb::{PutRequest, PutResponse};
 use seedbed::serve::Client;
->>>>>>> theirs
 use seedbed_sim::check::Budget;
 use seedbed_sim::check::foreign::{self, Format, Verdict};
 use std::io::{Read as _, Write as _};
@@ -401,7 +398,7 @@ fn next_put(urls: &[String]) {
     runtime.block_on(async {
         let (mut clients, mut puts) = (Vec::new(), tokio::task::JoinSet::new());
         for url in urls {
-            clients.push(Client::connect(url).await.expect("it serves"));
+            clients.push(Client::connect(url, None).await.expect("it serves"));
         }
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
         loop {

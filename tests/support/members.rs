@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long anything real may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a call may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -175,14 +177,12 @@ pub(crate) enum Failed {
 pub(crate) struct Caller {
     runtime: tokio::runtime::Runtime,
     connected: Option<(String, Client)>,
-    /// How long a call may take.
-    pub(crate) patience: Duration,
 }
 
 impl Caller {
     pub(crate) fn new() -> Caller {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Caller { runtime, connected: None, patience: Duration::from_secs(10) }
+        Caller { runtime, connected: None }
     }
 
     pub(crate) fn call<I, O>(&mut self, url: &str, method: &'static str, request: I) -> Result<O, Failed>

@@ -10,26 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long anything real may take.
-<<<<<<< ours
 const PATIENCE: Duration = Duration::from_secs(20);
-=======
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a call may take.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// How long to wait before asking again.
-const PAUSE: Duration = Duration::from_millis(20);
-
-/// A member's process. It ends with the value.
-pub(crate) struct Served {
-    pub(crate) name: String,
-    pub(crate) client: String,
-    pub(crate) peer: String,
-    /// Flags besides its name, directory and addresses.
-    pub(crate) flags: Vec<String>,
-    data_dir: String,
-    process: Option<Child>,
-}
->>>>>>> theirs
 
 /// `seedbed serve`. It ends with the value.
 pub(crate) struct Serving {
@@ -111,7 +92,6 @@ pub(crate) fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &st
     answer(&bytes)
 }
 
-<<<<<<< ours
 /// Says a request, and leaves it to the caller to listen.
 pub(crate) fn begin(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
     let mut connection = TcpStream::connect(address).expect("it listens");
@@ -135,19 +115,6 @@ fn answer(bytes: &[u8]) -> Answer {
     let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     Answer { status, headers, body: if chunked { unchunk(body) } else { body.to_owned() } }
 }
-=======
-/// Asks members, one call after the other. Connections are kept.
-pub(crate) struct Caller {
-    runtime: tokio::runtime::Runtime,
-    connected: Option<(String, Client)>,
-}
-
-impl Caller {
-    pub(crate) fn new() -> Caller {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        Caller { runtime, connected: None }
-    }
->>>>>>> theirs
 
 fn unchunk(mut body: &str) -> String {
     let mut whole = String::new();
