@@ -195,7 +195,7 @@ impl Caller {
             _ => self.runtime.block_on(Client::connect(url, None)),
         };
         let mut client = client.map_err(|_| Failed::NotMade)?;
-        let patience = self.patience;
+        let patience = ANSWERS_WITHIN;
         let answer = self.runtime.block_on(async { tokio::time::timeout(patience, client.ask(method, request)).await });
         match answer {
             Ok(Ok(answer)) => {
