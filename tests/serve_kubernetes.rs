@@ -499,9 +499,17 @@ async fn what_is_too_much_is_refused() {
         let expected = (RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded");
         assert_eq!((refused.0, &refused.1[..]), expected);
         api.get("a read, which needs none", "k").await;
-        let status: StatusResponse =
-            api.client.call("/etcdserverpb.Maintenance/Status", &StatusRequest {}).await.expect("a status");
-        assert!(status.db_size >= 1 << 20);
+        // The file grows when a batch is written, up to 100 ms after its puts.
+        let begun = std::time::Instant::now();
+        let status = loop {
+            let asked = api.client.call::<StatusResponse>("/etcdserverpb.Maintenance/Status", &StatusRequest {}).await;
+            let status = asked.expect("a status");
+            if status.db_size >= 1 << 20 {
+                break status;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{} bytes", status.db_size);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         api.note("errors", status.errors);
         api.get("health", "/registry/health").await;
     })

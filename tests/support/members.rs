@@ -195,8 +195,8 @@ impl Caller {
             _ => self.runtime.block_on(Client::connect(url, None)),
         };
         let mut client = client.map_err(|_| Failed::NotMade)?;
-        let patience = ANSWERS_WITHIN;
-        let answer = self.runtime.block_on(async { tokio::time::timeout(patience, client.ask(method, request)).await });
+        let answer = async { tokio::time::timeout(ANSWERS_WITHIN, client.ask(method, request)).await };
+        let answer = self.runtime.block_on(answer);
         match answer {
             Ok(Ok(answer)) => {
                 self.connected = Some((url.to_owned(), client));

@@ -90,7 +90,7 @@ enum Command {
     /// Judge histories that were recorded elsewhere: Jepsen logs, EDN
     Check(check::CheckArgs),
     Inspect(inspect::InspectArgs),
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Cluster(cluster::ClusterArgs),
     Bench(bench::BenchArgs),
     Doctor(doctor::DoctorArgs),

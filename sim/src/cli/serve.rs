@@ -161,6 +161,9 @@ pub(super) struct ServeArgs {
     config_file: Option<PathBuf>,
 }
 
+/// What TLS between members wants.
+const PEER_FILES: &str = "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file";
+
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &ServeArgs) -> u8 {
     finish(configured(args).and_then(|args| serve(&args)))
@@ -203,11 +206,10 @@ fn options(args: &ServeArgs) -> Result<Options, BadInput> {
         .listen_client_urls
         .iter()
         .map(|url| listening("--listen-client-urls", url, secure, "--cert-file and --key-file, or --auto-tls"));
-    let wanted = "--peer-cert-file, --peer-key-file and --peer-trusted-ca-file";
     let listen_peer =
-        args.listen_peer_urls.iter().map(|url| listening("--listen-peer-urls", url, peers_secure, wanted));
+        args.listen_peer_urls.iter().map(|url| listening("--listen-peer-urls", url, peers_secure, PEER_FILES));
     for url in &args.initial_advertise_peer_urls {
-        listening("--initial-advertise-peer-urls", url, peers_secure, wanted)?;
+        listening("--initial-advertise-peer-urls", url, peers_secure, PEER_FILES)?;
     }
     Ok(Options {
         name: args.name.clone(),
@@ -242,8 +244,9 @@ fn initial_cluster(args: &ServeArgs) -> Result<BTreeMap<String, Vec<String>>, Ba
     };
     let flag = |error: String| BadInput(format!("--initial-cluster: {error}"));
     let cluster = serve::parse_cluster(text).map_err(flag)?;
+    let secure = args.peer_tls.files()?.is_some();
     for url in cluster.values().flatten() {
-        address("--initial-cluster", url)?;
+        listening("--initial-cluster", url, secure, PEER_FILES)?;
     }
     Ok(cluster)
 }
