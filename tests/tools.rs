@@ -76,12 +76,15 @@ fn rules(report: &Value) -> Vec<&str> {
     findings.iter().map(|finding| finding["rule"].as_str().expect("a name")).collect()
 }
 
+/// What `bench` is told, and what it must have counted.
+type Load<'a> = (&'a [&'a str], &'a [(&'a str, u64)]);
+
 #[test]
 fn each_load_is_answered_and_counted() {
     let folder = Folder::new();
     let ours = Seedbed::start(&folder);
     let at = ["--endpoints", &ours.address, "--keys", "50", "--clients", "4"];
-    let loads: [(&[&str], &[(&str, u64)]); 8] = [
+    let loads: [Load; 8] = [
         (&["put", "--total", "300"], &[("put", 300)]),
         (&["put", "--total", "100", "--rate", "1000", "--connections", "2"], &[("put", 100)]),
         (&["range", "--total", "200"], &[("get", 200)]),

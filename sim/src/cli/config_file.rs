@@ -154,11 +154,6 @@ fn setting(section: Option<&str>, key: &str, value: String, line: usize) -> Sett
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<(String, String, usize)>, (usize, String)> {
-        let settings = settings(text)?.into_iter();
-        Ok(settings.map(|Setting { key, value, line }| (key, value, line)).collect())
-    }
-
     #[test]
     fn values_are_texts_lists_or_sections() {
         let text = "# a comment\nname: n1\nsnapshot-count: 1000\nlog-outputs: [stderr, a.log]\n\
@@ -170,9 +165,9 @@ mod tests {
             ("peer-cert-file", "p.crt", 6),
             ("auto-compaction-retention", "1", 8),
         ];
-        let expected = expected.map(|(key, value, line)| (key.to_owned(), value.to_owned(), line));
-        assert_eq!(read(text), Ok(expected.to_vec()));
-        assert_eq!(read(""), Ok(Vec::new()));
+        let expected = expected.map(|(key, value, line)| setting(None, key, value.to_owned(), line));
+        assert_eq!(settings(text), Ok(Vec::from(expected)));
+        assert_eq!(settings(""), Ok(Vec::new()));
     }
 
     #[test]
@@ -184,7 +179,7 @@ mod tests {
             ("just words\n", 1, "settings are expected"),
             ("name: [n1\n", 2, "not YAML: "),
         ] {
-            let (at, error) = read(text).expect_err(text);
+            let (at, error) = settings(text).expect_err(text);
             assert!(at == line && error.contains(expected), "{text}: {at} {error}");
         }
     }
