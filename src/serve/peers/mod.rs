@@ -25,7 +25,7 @@
 //! heard: it may lead, and the one that lags must hear it to learn who it is. It is answered at the address that it gives.
 //!
 //! # Reading order
-//! [`hello`] is what a call begins with, [`wire`] what it carries; [`dial`] connects; [`line`] is a way out, [`snapshots`]
+//! [`hello`] is what a call begins with, [`wire`] what it carries; [`dial`] connects; [`line`](mod@line) is a way out, [`snapshots`]
 //! the third one; [`incoming`] hears; [`notes`] tells people, not too often.
 //!
 //! # Left out
