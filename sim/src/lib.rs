@@ -29,11 +29,11 @@
 //!
 //! [`inspect`] stands apart: it tells what is in etcd's files, ours and a real etcd's, through the store's own readers.
 //!
-//! Two more speak to clusters that run for real, ours or another's: [`bench`] puts load on one, [`doctor`] says
+//! Two more speak to clusters that run for real, ours or another's: [`bench`](mod@bench) puts load on one, [`doctor`] says
 //! what is wrong with one; [`client`] is what they speak through.
 //!
 //! Only the edge touches the real machine: [`cli`], [`capsule`], [`watch`] (files and the terminal), [`run`] and
-//! [`sweep`] (threads, CPU time), [`client`] and [`bench`] (sockets). The rest is as pure as the store;
+//! [`sweep`] (threads, CPU time), [`client`] and [`bench`](mod@bench) (sockets). The rest is as pure as the store;
 //! `tests/tidy.rs` holds it to that.
 //!
 //! # Reading order
