@@ -166,6 +166,16 @@ impl Handle {
     }
 }
 
+#[cfg(test)]
+impl Handle {
+    /// One whose commands nobody carries out, as long as the other end is kept.
+    pub(super) fn to_nobody() -> (Handle, impl Sized) {
+        let (commands, inputs) = mpsc::channel();
+        let metrics = Arc::new(Metrics::new(0));
+        (Handle { commands, streams: Arc::default(), max_message: 0, metrics, peer_tls: None }, inputs)
+    }
+}
+
 /// A member's thread.
 pub(super) struct Running {
     ended: Option<oneshot::Receiver<Result<(), ServeError>>>,

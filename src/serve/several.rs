@@ -56,6 +56,12 @@ async fn serve_all(all: Vec<Options>, every: Duration, mut show: impl FnMut(&[St
             break;
         }
     }
+    // That the others go is no news to any of them.
+    for place in &places {
+        if let Place::Runs(server) = place {
+            server.notes.hush();
+        }
+    }
     let ends = places.into_iter().filter_map(|place| match place {
         Place::Runs(server) => Some(tokio::spawn(server.end())),
         Place::Stopped(_) => None,

@@ -1,13 +1,13 @@
 //! `seedbed bench`: load for any etcd endpoint, and how long its answers took.
 
+use super::interrupt::stop_on_interrupt;
 use super::{BadInput, INTERRUPTED, finish, terminal};
 use crate::bench::{self, End, Keys, Load, Progress, Report, Work, compare};
 use crate::client::Endpoint;
 use crate::story::words::count;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{self, IsTerminal as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Put load on an etcd endpoint, ours or a real one, and tell how long its answers took
@@ -204,7 +204,7 @@ fn bench(args: &LoadArgs, work: Work) -> Result<u8, BadInput> {
         },
         work,
     };
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt("the load");
     let bar = Bar::new(load.end);
     let report = bench::run(&load, |progress| {
         bar.seen(progress);
@@ -241,7 +241,7 @@ fn run_compare(args: &CompareArgs) -> Result<u8, BadInput> {
         keys: args.keys,
         only: args.only.clone(),
     };
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt("the load");
     let table = compare::run(&plan, |line| {
         terminal::say(line);
         !stop.load(Ordering::Relaxed)
@@ -252,21 +252,6 @@ fn run_compare(args: &CompareArgs) -> Result<u8, BadInput> {
         terminal::print(&table.text(terminal::width()));
     }
     Ok(if stop.load(Ordering::Relaxed) { INTERRUPTED } else { 0 })
-}
-
-/// The first Ctrl-C ends the load, the second the process.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    let handler = move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    };
-    if ctrlc::set_handler(handler).is_err() {
-        terminal::warn("Ctrl-C will end the load without a report");
-    }
-    stop
 }
 
 /// How far the load is, on a terminal.

@@ -29,6 +29,7 @@ mod crash;
 mod doctor;
 mod input;
 mod inspect;
+mod interrupt;
 mod keep_data;
 mod list;
 mod real_disk;

@@ -4,6 +4,7 @@ mod files;
 mod progress;
 
 use super::input::{Seeds, Shard, arms, resolve, scenario_file, seeds, shard, toml_files};
+use super::interrupt::stop_on_interrupt;
 use super::{BadInput, INTERRUPTED, finish, terminal};
 use crate::scenario::{BugSwitch, ScenarioFile, parse_bug_switch};
 use crate::story;
@@ -12,8 +13,6 @@ use crate::story::words::{count, figure};
 use crate::sweep::{Began, Figures, Group, Sweep, Swept};
 use progress::Progress;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Run many seeds of scenarios on all cores, and group what fails
 #[derive(clap::Args, Clone, Debug)]
@@ -80,7 +79,7 @@ fn sweep(args: &SweepArgs) -> Result<u8, BadInput> {
     if sweep.runs().is_none() {
         return Err("--seeds: more runs than can be counted".into());
     }
-    let stop = stop_on_interrupt();
+    let stop = stop_on_interrupt("the sweep");
     let began = Began::now();
     let mut progress = Progress::new(&sweep, began);
     let swept = sweep.run(&stop, |row| progress.seen(row));
@@ -115,22 +114,6 @@ fn read_all(args: &SweepArgs) -> Result<Vec<ScenarioFile>, BadInput> {
         }
     }
     Ok(files)
-}
-
-/// The first Ctrl-C lets the runs under way finish, the second ends everything.
-fn stop_on_interrupt() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    let handler = move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    };
-    // Without a handler Ctrl-C ends the process at once, which is bearable.
-    if ctrlc::set_handler(handler).is_err() {
-        terminal::warn("Ctrl-C will end the sweep without a report");
-    }
-    stop
 }
 
 /// Writes the capsules; the place of each, by the group's position. A group without one has the command instead.

@@ -255,3 +255,60 @@ async fn members(shared: &Shared) -> Answer {
     answer.headers_mut().insert("x-etcd-cluster-id", id);
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::driver::Handle;
+    use crate::serve::peers::dial::Connection;
+    use crate::serve::peers::notes::Notes;
+    use hyper::body::Body as _;
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use tonic::Code;
+    use tonic::metadata::MetadataMap;
+    use tower::Service as _;
+
+    /// What a call for messages of cluster 1's member 3 is answered by its member 2.
+    async fn said_to(hello: Hello, body: &str) -> Status {
+        let (handle, _inputs) = Handle::to_nobody();
+        let shared = Shared::new(1, 2, Vec::new(), handle, Arc::new(Notes::new("n2")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let (_closing, closed) = watch::channel(());
+        tokio::spawn(run((listener, None), Arc::new(shared), closed));
+        let mut connection = Connection::dial(&url, None).await.expect("it listens");
+        let mut headers = MetadataMap::new();
+        hello.write(&mut headers);
+        let call = http::Request::post(format!("{url}{MESSAGES}")).body(Body::new(body.to_owned()));
+        let mut call = call.expect("it is well formed");
+        *call.headers_mut() = headers.into_headers();
+        let mut answer = connection.call(call).await.expect("it is answered");
+        if let Some(status) = Status::from_header_map(answer.headers()) {
+            return status;
+        }
+        loop {
+            let frame = poll_fn(|cx| Pin::new(answer.body_mut()).poll_frame(cx)).await;
+            let frame = frame.expect("it ends with a status").expect("the connection stands");
+            if let Some(status) = frame.trailers_ref().and_then(Status::from_header_map) {
+                return status;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_or_no_message_ends_the_call_with_a_status_that_says_so() {
+        let hello = Hello { cluster_id: 1, from: 3, to: 2, urls: vec!["http://localhost:1".to_owned()] };
+        // A length of two gigabytes; a field that ends too early; an empty message of Raft.
+        for (body, code, text) in [
+            ("\0\x7f\x7f\x7f\x7f", Code::OutOfRange, "too large"),
+            ("\0\0\0\0\x02\x0a\x05", Code::Internal, ""),
+            ("\0\0\0\0\x02\x0a\0", Code::InvalidArgument, "a message from 0 to 0 on a call from 3"),
+        ] {
+            let status = said_to(hello.clone(), body).await;
+            assert!(status.code() == code && status.message().contains(text), "{status:?}");
+        }
+        let astray = said_to(Hello { to: 9, ..hello }, "").await;
+        assert_eq!(astray.code(), Code::NotFound);
+    }
+}
