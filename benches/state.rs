@@ -25,6 +25,10 @@ use seedbed::time::Now;
 use std::hint::black_box;
 use std::time::Duration;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const KEYS: u64 = 1_000_000;
 /// Coprime to the number of keys: a walk in such steps visits all of them, out of order.
 const STRIDE: u64 = 7_919;

@@ -7,6 +7,7 @@ use super::{BackendError, Bucket, Engine, Finished, Image, ImageError, Stats};
 use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -46,16 +47,20 @@ impl Memory {
     }
 
     fn set(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
-        self.hash = self.hash.wrapping_add(pair_hash(bucket, &key, &value));
-        self.bytes += (key.len() + value.len()) as u64;
-        if let Some(old) = self.buckets[bucket as usize].insert(key.clone(), value) {
-            self.forget(bucket, &key, &old);
+        let (hash, bytes) = weight(bucket, &key, &value);
+        self.hash = self.hash.wrapping_add(hash);
+        self.bytes += bytes;
+        match self.buckets[bucket as usize].entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(value);
+            }
+            Entry::Occupied(mut place) => {
+                let old = place.insert(value);
+                let (hash, bytes) = weight(bucket, place.key(), &old);
+                self.hash = self.hash.wrapping_sub(hash);
+                self.bytes -= bytes;
+            }
         }
-    }
-
-    fn forget(&mut self, bucket: Bucket, key: &[u8], old: &Bytes) {
-        self.hash = self.hash.wrapping_sub(pair_hash(bucket, key, old));
-        self.bytes -= (key.len() + old.len()) as u64;
     }
 }
 
@@ -74,7 +79,9 @@ impl Engine for Memory {
     fn delete(&mut self, bucket: Bucket, key: &[u8]) -> Result<(), BackendError> {
         debug_assert!(self.in_transaction, "invariant: writes happen inside a transaction");
         if let Some(old) = self.buckets[bucket as usize].remove(key) {
-            self.forget(bucket, key, &old);
+            let (hash, bytes) = weight(bucket, key, &old);
+            self.hash = self.hash.wrapping_sub(hash);
+            self.bytes -= bytes;
         }
         Ok(())
     }
@@ -167,6 +174,11 @@ impl Engine for Memory {
     fn stats(&self) -> Stats {
         Stats { size: self.bytes, in_use: self.bytes, pairs: self.bytes, memory: self.bytes, ..Stats::default() }
     }
+}
+
+/// What a pair adds to the engine's hash and to its bytes.
+fn weight(bucket: Bucket, key: &[u8], value: &[u8]) -> (u64, u64) {
+    (pair_hash(bucket, key, value), (key.len() + value.len()) as u64)
 }
 
 /// A pair's part of an engine's hash; the parts are added up, so that their order does not matter.

@@ -24,7 +24,7 @@ impl Index {
     pub fn put(&mut self, key: &[u8], at: Revision) -> Change {
         let (slot, new) = self.keys.find_or_add(key);
         if new {
-            self.order.add(vec![slot], &self.keys);
+            self.order.add(&[slot], &self.keys);
         }
         let change = self.keys[slot].put(at);
         self.live += u64::from(change.version == 1);
@@ -51,7 +51,7 @@ impl Index {
             add(i, &mut self.keys[slot])?;
             self.live = self.live + u64::from(self.keys[slot].lives()) - u64::from(lived);
         }
-        self.order.add(run, &self.keys);
+        self.order.add(&run, &self.keys);
         Ok(())
     }
 

@@ -157,8 +157,8 @@ impl KeyIndex {
     }
 }
 
-/// The lives that are over, oldest first. Few keys were ever deleted: the others keep a null pointer here, so that a key
-/// and what is known of it fill one line of the cache.
+/// The lives that are over, oldest first. Few keys were ever deleted: the others keep a null pointer here, and leave room
+/// for the key itself in its slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::box_collection, reason = "a vector of its own would be three words")]
 struct Ended(Option<Box<Vec<Generation>>>);

@@ -64,11 +64,12 @@ impl Default for Order {
 
 impl Order {
     /// Adds keys that are not there yet, in any order.
-    pub(super) fn add(&mut self, mut run: Vec<Slot>, keys: &Keys) {
-        if run.len() > 1 {
-            run = sorted(&run, keys);
-        }
-        let mut right = if run.is_empty() { Vec::new() } else { self.root.add(&run, keys) };
+    pub(super) fn add(&mut self, run: &[Slot], keys: &Keys) {
+        let mut right = match run {
+            [] => Vec::new(),
+            [_] => self.root.add(run, keys),
+            _ => self.root.add(&sorted(run, keys), keys),
+        };
         while !right.is_empty() {
             let left = mem::replace(&mut self.root, Node::Leaf(Box::default()));
             let mut branch = Branch { children: vec![left], ..Branch::default() };
@@ -410,7 +411,7 @@ mod tests {
                     slots.push(self.keys.find_or_add(&key).0);
                 }
             }
-            self.order.add(slots, &self.keys);
+            self.order.add(&slots, &self.keys);
         }
 
         fn remove(&mut self, key: &[u8]) {

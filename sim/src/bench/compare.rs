@@ -4,7 +4,7 @@
 //! both run on the same machine and disk, take turns a few seconds long, and what counts is the ratio of their medians.
 
 use super::report::ms;
-use super::servers::Server;
+use super::servers::{self, Server};
 use super::{End, Keys, Load, Work};
 use crate::story::paper::{BAD, BOLD, DIM, GOOD, Paper, paint};
 use crate::story::words::{bytes, count};
@@ -91,6 +91,8 @@ impl Bound {
 /// A row's load and the figures that are taken of it.
 struct Turn {
     name: &'static str,
+    /// How many members the cluster has; connections are spread over them.
+    members: usize,
     load: Load,
     /// Figures: of which row of the report, what, and its bound.
     figures: &'static [(&'static str, Figure, Bound)],
@@ -132,7 +134,8 @@ fn turns(plan: &Plan) -> Vec<Turn> {
         Load { connections: 10, rate: Some(rate), ..load }
     };
     let (get, own) = (Work::Range { serializable: false }, Work::Range { serializable: true });
-    let turn = |name, load, figures| Turn { name, load, figures };
+    let turn = |name, load, figures| Turn { name, members: 1, load, figures };
+    let of_three = |name, load, figures| Turn { members: 3, ..turn(name, load, figures) };
     let mut turns = vec![
         turn("put, 100 clients", load(100, Work::Put), BUSY),
         turn("put, 500 clients", load(500, Work::Put), BUSY),
@@ -143,6 +146,8 @@ fn turns(plan: &Plan) -> Vec<Turn> {
         turn("create, 100 clients", load(100, Work::Create), BUSY),
         turn("watch, 1,000 keys, 1,000 puts/s", watch(50, 1_000, 1_000, false), HEARD),
         turn("watch, 100 of a prefix, 200 puts/s", watch(50, 200, 100, true), HEARD),
+        of_three("put, 3 members, 100 clients", load(100, Work::Put), BUSY),
+        of_three("put, 3 members, 500 clients", load(500, Work::Put), BUSY),
     ];
     turns.retain(|turn| turn.name.contains(&plan.only));
     turns
@@ -157,10 +162,11 @@ pub fn run(plan: &Plan, mut told: impl FnMut(&str) -> bool) -> Result<Table, Str
     let runtime = runtime.map_err(|error| error.to_string())?;
     let mut rows = Vec::new();
     let turns = turns(plan);
-    if !turns.is_empty() {
-        let start = |n: usize| runtime.block_on(Server::start(&plan.commands[n], &plan.dir, ["other", "ours"][n]));
-        let servers = [start(0)?, start(1)?];
-        take_turns(plan, &turns, &servers, &mut rows, &mut told)?;
+    for of_one_size in turns.chunk_by(|a, b| a.members == b.members) {
+        let (members, names) = (of_one_size[0].members, ["other", "ours"]);
+        let start = |n: usize| runtime.block_on(servers::start(&plan.commands[n], &plan.dir, names[n], members));
+        let clusters = [start(0)?, start(1)?];
+        take_turns(plan, of_one_size, &clusters, &mut rows, &mut told)?;
     }
     if plan.keys > 0 && "memory start".contains(&plan.only) {
         large(plan, &runtime, &mut rows, &mut told)?;
@@ -171,7 +177,7 @@ pub fn run(plan: &Plan, mut told: impl FnMut(&str) -> bool) -> Result<Table, Str
 fn take_turns(
     plan: &Plan,
     turns: &[Turn],
-    servers: &[Server; 2],
+    clusters: &[Vec<Server>; 2],
     rows: &mut Vec<Compared>,
     told: &mut impl FnMut(&str) -> bool,
 ) -> Result<(), String> {
@@ -182,8 +188,9 @@ fn take_turns(
                 if !told(&format!("{}: {}, turn {}", turn.name, ["the other", "ours"][n], round + 1)) {
                     return Ok(());
                 }
-                let load = Load { endpoints: vec![servers[n].endpoint()], ..turn.load.clone() };
-                let cpu_s = || servers[n].cpu_s().unwrap_or_default();
+                let endpoints = clusters[n].iter().map(Server::endpoint).collect();
+                let load = Load { endpoints, ..turn.load.clone() };
+                let cpu_s = || clusters[n].iter().filter_map(Server::cpu_s).sum::<f64>();
                 let before = cpu_s();
                 let report = super::run(&load, |_| true).map_err(|error| error.to_string())?;
                 let cpu_s = cpu_s() - before;
@@ -227,7 +234,8 @@ fn large(
         if !told(&format!("memory and start with {} keys: {}", count(plan.keys), ["the other", "ours"][n])) {
             return Ok(());
         }
-        let mut server = runtime.block_on(Server::start(command, &plan.dir, "large"))?;
+        let mut cluster = runtime.block_on(servers::start(command, &plan.dir, "large", 1))?;
+        let server = &mut cluster[0];
         let load = Load {
             endpoints: vec![server.endpoint()],
             clients: 200,

@@ -27,43 +27,56 @@ fn address() -> Result<String, String> {
     address.map(|address| address.to_string()).map_err(|error| format!("no free port: {error}"))
 }
 
+/// Starts a cluster of so many members on empty directories below `dir`, and waits until each of them serves.
+pub(super) async fn start(command: &str, dir: &Path, name: &str, members: usize) -> Result<Vec<Server>, String> {
+    let mut cluster = Vec::new();
+    for member in 1..=members {
+        let folder = dir.join(format!("seedbed-bench-{}-{name}-{member}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let (name, client) = (format!("m{member}"), address()?.parse()?);
+        let (peer, initial) = (format!("http://{}", address()?), String::new());
+        cluster.push(Server { command: command.to_owned(), folder, name, client, peer, initial, process: None });
+    }
+    let initial: Vec<_> = cluster.iter().map(|server| format!("{}={}", server.name, server.peer)).collect();
+    for server in &mut cluster {
+        server.initial = initial.join(",");
+        server.spawn()?;
+    }
+    for server in &mut cluster {
+        server.serves().await?;
+    }
+    Ok(cluster)
+}
+
 /// See the module. It ends with the value, and its data goes.
 pub(super) struct Server {
     command: String,
     folder: PathBuf,
+    name: String,
     client: Endpoint,
     peer: String,
+    /// Name and peer of every member of its cluster.
+    initial: String,
     process: Option<Child>,
 }
 
 impl Server {
-    /// Starts a command on an empty directory below `dir`.
-    pub(super) async fn start(command: &str, dir: &Path, name: &str) -> Result<Server, String> {
-        let folder = dir.join(format!("seedbed-bench-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let client = address()?.parse()?;
-        let mut server = Server { command: command.to_owned(), folder, client, peer: address()?, process: None };
-        server.spawn().await?;
-        Ok(server)
-    }
-
-    /// Starts the process, and waits for its first linearizable read; how long that took.
-    async fn spawn(&mut self) -> Result<Duration, String> {
-        let began = Instant::now();
-        let (client, peer) = (format!("http://{}", self.client), format!("http://{}", self.peer));
+    fn spawn(&mut self) -> Result<(), String> {
+        let client = format!("http://{}", self.client);
         let mut words = self.command.split_whitespace();
         let program = words.next().ok_or("an empty command serves nobody")?;
-        let log_path = self.folder.join("log");
+        let log_path = self.log();
         let log = File::create(&log_path).map_err(|error| format!("{}: {error}", log_path.display()))?;
         let process = Command::new(program)
             .args(words)
+            .env("ETCD_NAME", &self.name)
             .env("ETCD_DATA_DIR", self.folder.join("data"))
             .env("ETCD_LISTEN_CLIENT_URLS", &client)
             .env("ETCD_ADVERTISE_CLIENT_URLS", &client)
-            .env("ETCD_LISTEN_PEER_URLS", &peer)
-            .env("ETCD_INITIAL_ADVERTISE_PEER_URLS", &peer)
-            .env("ETCD_INITIAL_CLUSTER", format!("default={peer}"))
+            .env("ETCD_LISTEN_PEER_URLS", &self.peer)
+            .env("ETCD_INITIAL_ADVERTISE_PEER_URLS", &self.peer)
+            .env("ETCD_INITIAL_CLUSTER", &self.initial)
             // 1 M keys fit into it, and 8 GiB is what etcd's authors advise at most.
             .env("ETCD_QUOTA_BACKEND_BYTES", (8_u64 << 30).to_string())
             .stdout(Stdio::null())
@@ -71,16 +84,26 @@ impl Server {
             .spawn()
             .map_err(|error| format!("{program}: {error}; install it, or name another by --other"))?;
         self.process = Some(process);
+        Ok(())
+    }
+
+    /// Waits for its first linearizable read.
+    async fn serves(&mut self) -> Result<(), String> {
+        let began = Instant::now();
         while !self.answers().await {
             let ended = self.process.as_mut().and_then(|process| process.try_wait().ok().flatten());
             if ended.is_some() || began.elapsed() > START {
-                let log = fs::read_to_string(&log_path).unwrap_or_default();
+                let log = fs::read_to_string(self.log()).unwrap_or_default();
                 let last = log.lines().rev().take(3).collect::<Vec<_>>().join("\n  ");
                 return Err(format!("`{}` does not serve; its last words:\n  {last}", self.command));
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(began.elapsed())
+        Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
     }
 
     async fn answers(&self) -> bool {
@@ -90,10 +113,13 @@ impl Server {
         matches!(read, Ok(Ok(_)))
     }
 
-    /// Stops the process as `kill -9` does, and starts it again.
+    /// Stops the process as `kill -9` does, and starts it again; how long that takes, up to its first linearizable read.
     pub(super) async fn start_again(&mut self) -> Result<Duration, String> {
         self.kill();
-        self.spawn().await
+        let began = Instant::now();
+        self.spawn()?;
+        self.serves().await?;
+        Ok(began.elapsed())
     }
 
     /// Where it serves.
