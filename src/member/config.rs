@@ -54,6 +54,9 @@ pub struct Config {
     pub tick: Nanos,
     /// Election timeout in ticks; each wait is drawn from [this, twice this).
     pub election_ticks: u32,
+    /// A member that is alone in its cluster waits for nobody: it begins with all ticks of the election timeout but one
+    /// behind it (etcd's "fast-forwarding election ticks").
+    pub fast_forward: bool,
     /// Rehearse elections (etcd 3.5's default, off in 3.4).
     pub pre_vote: bool,
     /// A leader that hears no majority for an election timeout steps down.
@@ -131,6 +134,7 @@ impl Config {
             client_urls: Vec::new(),
             tick: 100 * MILLISECOND,
             election_ticks: 10,
+            fast_forward: false,
             pre_vote: true,
             check_quorum: true,
             snapshot_count: 100_000,

@@ -126,7 +126,10 @@ impl Member {
             bootstrap(&config, wal, awaited, disk, &mut ops)?
         };
         let kib = begun.state.store.engine().stats().in_use / 1024;
-        let Begun { raft, wal, mut state, snapshot, awaited, cluster } = begun;
+        let Begun { mut raft, wal, mut state, snapshot, awaited, cluster } = begun;
+        if config.fast_forward && raft.conf().voters == [config.id] {
+            raft.fast_forward(config.election_ticks - 1);
+        }
         state.auth.use_tokens(config.jwt.clone());
         // Each member's ticker starts at its own moment, so that their ticks do not fall together.
         let offset = Xoshiro256PlusPlus::seed_from_u64(config.seed ^ TICK_OFFSET).next_u64() % config.tick;

@@ -169,6 +169,11 @@ impl Raft {
         }
     }
 
+    /// So many ticks went by of which nobody told.
+    pub fn fast_forward(&mut self, ticks: u32) {
+        self.election_elapsed += ticks;
+    }
+
     fn tick_leader(&mut self) {
         self.heartbeat_elapsed += 1;
         if self.election_elapsed >= self.config.election_ticks {

@@ -116,6 +116,7 @@ impl Options {
             client_urls: self.advertise_client_urls.clone(),
             tick: self.heartbeat_interval,
             election_ticks: (self.election_timeout / self.heartbeat_interval).max(2) as u32,
+            fast_forward: true,
             snapshot_count: self.snapshot_count,
             snapshot_catchup: self.snapshot_catchup,
             engine: EngineConfig::Bolt(BoltConfig::default()),

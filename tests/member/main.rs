@@ -115,6 +115,22 @@ fn a_sole_member_leads_answers_and_remembers() {
 }
 
 #[test]
+fn who_is_alone_need_not_wait_for_an_election_timeout() {
+    let leads = |members, fast_forward, seed| {
+        let config = Config { fast_forward, seed, ..config(members) };
+        let mut bench = Bench::start(config, MemDisk::new(), Now::default());
+        // One tick is left of the timeout's ten, and up to nine are drawn; then it campaigns with the next.
+        bench.wait(1_200);
+        bench.member.is_leader()
+    };
+    for seed in 0..10 {
+        assert!(leads(1, true, seed));
+        assert!(!leads(3, true, seed), "others are to be asked");
+    }
+    assert!((0..10).any(|seed| !leads(1, false, seed)));
+}
+
+#[test]
 fn a_snapshot_replaces_the_log_and_a_restart_stands_on_it() {
     let config = Config { snapshot_count: 20, snapshot_catchup: 5, wal_segment_bytes: 2_000, ..config(1) };
     let mut bench = Bench::start(config.clone(), MemDisk::new(), Now::default());
