@@ -8,20 +8,22 @@ mod support;
 use seedbed_sim::judge;
 use std::fmt::Write as _;
 use std::fs;
-use support::{judged, root, shipped};
+use support::{judged, on_all_cores, root, shipped};
 
 const SEEDS: [u64; 2] = [0, 42];
 
 #[test]
 fn every_shipped_scenario_has_the_digests_that_are_committed() {
-    let mut found = String::from("# scenario seed digest (over its arms in order)\n");
-    for file in shipped() {
+    let digests = on_all_cores(&shipped(), |file| {
+        let mut lines = String::new();
         for seed in SEEDS {
-            let reports = judged(&file, seed).into_iter().map(|judged| judged.report).collect();
+            let reports = judged(file, seed).into_iter().map(|judged| judged.report).collect();
             let whole = judge::combine(reports);
-            writeln!(found, "{} {seed} {:016x}", whole.scenario, whole.digest).expect("a string takes anything");
+            writeln!(lines, "{} {seed} {:016x}", whole.scenario, whole.digest).expect("a string takes anything");
         }
-    }
+        lines
+    });
+    let found = String::from("# scenario seed digest (over its arms in order)\n") + &digests.concat();
     let path = root().join("tests/golden/digests.txt");
     if std::env::var_os("SEEDBED_BLESS").is_some() {
         fs::write(&path, &found).expect("the golden file can be written");

@@ -11,34 +11,36 @@ use seedbed_sim::judge::judge;
 use seedbed_sim::scenario::ScenarioFile;
 use seedbed_sim::watch::{Comparison, Together, TraceFile, section};
 use seedbed_sim::world::{Options, Perturb};
-use support::shipped;
+use support::{on_all_cores, shipped};
 
 /// Seeds of each scenario and arm.
 const SEEDS: u64 = 3;
 
 #[test]
 fn following_its_own_plan_a_run_is_the_same() {
-    let mut compared = 0;
-    for file in shipped() {
-        let arms = file.arms();
-        let arms: Vec<Option<&str>> = if arms.is_empty() { vec![None] } else { arms.into_iter().map(Some).collect() };
-        for arm in arms {
-            for seed in 0..SEEDS {
-                let run = |follow| {
-                    let options = Options { follow, ..Options::default() };
-                    judge(&file, arm, seed, &[], options).expect("it resolves").outcome
-                };
-                let Some(first) = run(None) else { continue };
-                let again = run(Some(first.plan.clone())).expect("it came to its end the first time");
-                let what = format!("{} {arm:?} seed {seed}", file.name());
-                assert_eq!(first.checkpoints, again.checkpoints, "{what}: checkpoints");
-                assert_eq!(first.digest, again.digest, "{what}: digest");
-                assert_eq!(first.plan, again.plan, "{what}: the plan that was followed");
-                compared += 1;
-            }
-        }
-    }
+    let compared: usize = on_all_cores(&shipped(), followed).into_iter().sum();
     assert!(compared >= 60, "only {compared} runs were compared");
+}
+
+/// How many of the scenario's runs came to their end, and were the same when they followed their plan.
+fn followed(file: &ScenarioFile) -> usize {
+    let mut compared = 0;
+    let arms = file.arms();
+    let arms: Vec<Option<&str>> = if arms.is_empty() { vec![None] } else { arms.into_iter().map(Some).collect() };
+    for (arm, seed) in arms.into_iter().flat_map(|arm| (0..SEEDS).map(move |seed| (arm, seed))) {
+        let run = |follow| {
+            let options = Options { follow, ..Options::default() };
+            judge(file, arm, seed, &[], options).expect("it resolves").outcome
+        };
+        let Some(first) = run(None) else { continue };
+        let again = run(Some(first.plan.clone())).expect("it came to its end the first time");
+        let what = format!("{} {arm:?} seed {seed}", file.name());
+        assert_eq!(first.checkpoints, again.checkpoints, "{what}: checkpoints");
+        assert_eq!(first.digest, again.digest, "{what}: digest");
+        assert_eq!(first.plan, again.plan, "{what}: the plan that was followed");
+        compared += 1;
+    }
+    compared
 }
 
 /// A scenario whose faults hang on conditions, several on one event.

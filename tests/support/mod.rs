@@ -6,7 +6,10 @@ use seedbed_sim::judge::{self, Judged};
 use seedbed_sim::scenario::{BugSwitch, ScenarioFile, parse_bug_switch};
 use seedbed_sim::world::Options;
 use std::fs;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The project's root.
 pub(crate) fn root() -> PathBuf {
@@ -31,6 +34,27 @@ pub(crate) fn shipped() -> Vec<ScenarioFile> {
     let shipped = paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
     let relative = shipped.map(|path| path.strip_prefix(root()).expect("it lies in the root").display().to_string());
     relative.map(|path| scenario(&path)).collect()
+}
+
+/// What becomes of each item, in order; all cores take part.
+pub(crate) fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut made = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { return made };
+            made.push((at, work(item)));
+        }
+    };
+    let mut made: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(worker)).collect();
+        let all = workers.into_iter().flat_map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        all.collect()
+    });
+    made.sort_by_key(|(at, _)| *at);
+    made.into_iter().map(|(_, result)| result).collect()
 }
 
 /// All arms of a scenario, run with a seed.
