@@ -151,6 +151,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_key_of_any_length_is_what_it_was() {
+        for length in [0, 1, Key::SHORT - 1, Key::SHORT, Key::SHORT + 1, 4096] {
+            let bytes = vec![7; length];
+            let key = Key::from(&bytes[..]);
+            assert_eq!((&key[..], matches!(key, Key::Short { .. })), (&bytes[..], length <= Key::SHORT));
+        }
+    }
+
+    #[test]
     fn keys_are_found_until_they_are_removed_and_slots_are_taken_again() {
         let mut keys = Keys::default();
         let name = |n: u32| n.to_string().into_bytes();
