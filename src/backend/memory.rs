@@ -15,10 +15,27 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[derive(Debug, Default)]
 pub struct Memory {
     buckets: [BTreeMap<Bytes, Bytes>; Bucket::ALL.len()],
-    /// Sum of the pairs' hashes: order does not matter, and a change costs one pair, not a scan.
+    sum: Sum,
+    in_transaction: bool,
+}
+
+/// Of all pairs: order does not matter, and a change costs one pair, not a scan.
+#[derive(Debug, Default)]
+struct Sum {
     hash: u64,
     bytes: u64,
-    in_transaction: bool,
+}
+
+impl Sum {
+    fn add(&mut self, bucket: Bucket, key: &[u8], value: &[u8]) {
+        self.hash = self.hash.wrapping_add(pair_hash(bucket, key, value));
+        self.bytes += (key.len() + value.len()) as u64;
+    }
+
+    fn subtract(&mut self, bucket: Bucket, key: &[u8], value: &[u8]) {
+        self.hash = self.hash.wrapping_sub(pair_hash(bucket, key, value));
+        self.bytes -= (key.len() + value.len()) as u64;
+    }
 }
 
 impl Memory {
@@ -47,18 +64,14 @@ impl Memory {
     }
 
     fn set(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
-        let (hash, bytes) = weight(bucket, &key, &value);
-        self.hash = self.hash.wrapping_add(hash);
-        self.bytes += bytes;
+        self.sum.add(bucket, &key, &value);
         match self.buckets[bucket as usize].entry(key) {
             Entry::Vacant(place) => {
                 place.insert(value);
             }
             Entry::Occupied(mut place) => {
                 let old = place.insert(value);
-                let (hash, bytes) = weight(bucket, place.key(), &old);
-                self.hash = self.hash.wrapping_sub(hash);
-                self.bytes -= bytes;
+                self.sum.subtract(bucket, place.key(), &old);
             }
         }
     }
@@ -79,9 +92,7 @@ impl Engine for Memory {
     fn delete(&mut self, bucket: Bucket, key: &[u8]) -> Result<(), BackendError> {
         debug_assert!(self.in_transaction, "invariant: writes happen inside a transaction");
         if let Some(old) = self.buckets[bucket as usize].remove(key) {
-            let (hash, bytes) = weight(bucket, key, &old);
-            self.hash = self.hash.wrapping_sub(hash);
-            self.bytes -= bytes;
+            self.sum.subtract(bucket, key, &old);
         }
         Ok(())
     }
@@ -131,7 +142,7 @@ impl Engine for Memory {
     }
 
     fn begin_image(&mut self) -> Image {
-        let mut image = Vec::with_capacity(self.bytes as usize + 64);
+        let mut image = Vec::with_capacity(self.sum.bytes as usize + 64);
         for bucket in &self.buckets {
             image.extend((bucket.len() as u64).to_le_bytes());
             for (key, value) in bucket {
@@ -168,17 +179,13 @@ impl Engine for Memory {
     fn abandon_defrag(&mut self, _ops: &mut OpSink<'_>) {}
 
     fn hash(&self) -> Option<u64> {
-        Some(self.hash)
+        Some(self.sum.hash)
     }
 
     fn stats(&self) -> Stats {
-        Stats { size: self.bytes, in_use: self.bytes, pairs: self.bytes, memory: self.bytes, ..Stats::default() }
+        let bytes = self.sum.bytes;
+        Stats { size: bytes, in_use: bytes, pairs: bytes, memory: bytes, ..Stats::default() }
     }
-}
-
-/// What a pair adds to the engine's hash and to its bytes.
-fn weight(bucket: Bucket, key: &[u8], value: &[u8]) -> (u64, u64) {
-    (pair_hash(bucket, key, value), (key.len() + value.len()) as u64)
 }
 
 /// A pair's part of an engine's hash; the parts are added up, so that their order does not matter.

@@ -4,7 +4,7 @@ use super::{INTERRUPTED, terminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by the first Ctrl-C, which lets `what` is under way come to an end; the second ends the process.
+/// Set by the first Ctrl-C, for the work to come to an end; the second ends the process. `what` names the work.
 pub(super) fn stop_on_interrupt(what: &str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&stop);
