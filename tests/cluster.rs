@@ -51,7 +51,7 @@ const ADD: ConfChangeType = ConfChangeType::ConfChangeAddNode;
 fn entries_become_etcds_records() {
     let mut state = state();
     let bare = put("/0/members/b71f75320dc06a6c/attributes", r#"{"name":"default","clientURLs":["http://c"]}"#);
-    let wrapped = InternalRaftRequest { v2: Some(put("/0/version", "3.4.0")), ..InternalRaftRequest::default() };
+    let wrapped = InternalRaftRequest { v2: Some(put("/0/version", "3.4.0").into()), ..InternalRaftRequest::default() };
     let entries = [
         change(ADD, 0xb71f_7532_0dc0_6a6c, r#"{"id":13195394291058371180,"peerURLs":["http://a"],"name":"default"}"#),
         change(ADD, 10, r#"{"id":10,"peerURLs":["http://b"]}"#),

@@ -112,7 +112,7 @@ fn v2_requests_encode_as_they_were() {
         let request = InternalRaftRequest::of_entry(&entry.data).unwrap();
         if let Some(bare) = &request.v2 {
             assert_eq!(bare.encode_to_vec(), entry.data);
-            assert_eq!(Request::decode(entry.data.clone()).as_ref(), Ok(bare));
+            assert_eq!(Request::decode(entry.data.clone()).as_ref(), Ok(&**bare));
             v2 += 1;
         }
     }

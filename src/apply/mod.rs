@@ -328,7 +328,7 @@ pub fn encode_checkpoints(number: u64, checkpoints: LeaseCheckpointRequest) -> V
 
 /// The entry data of an authentication whose password was checked.
 pub fn encode_authentication(number: u64, authenticate: InternalAuthenticateRequest) -> Vec<u8> {
-    InternalRaftRequest { authenticate: Some(authenticate), ..on_behalf_of(&AuthInfo::default(), number) }
+    InternalRaftRequest { authenticate: Some(authenticate.into()), ..on_behalf_of(&AuthInfo::default(), number) }
         .encode_to_vec()
 }
 
@@ -346,7 +346,7 @@ pub fn encode_attributes(number: u64, id: NodeId, attributes: &AttributesJson) -
         val: String::from_utf8_lossy(&attributes.to_json()).into_owned(),
         ..Default::default()
     };
-    InternalRaftRequest { v2: Some(v2), ..on_behalf_of(&AuthInfo::default(), number) }.encode_to_vec()
+    InternalRaftRequest { v2: Some(v2.into()), ..on_behalf_of(&AuthInfo::default(), number) }.encode_to_vec()
 }
 
 /// The entry data of a request on nobody's behalf.

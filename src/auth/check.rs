@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn range_as(user: &str, request: RangeRequest) -> Checked {
-        as_(&alice().0, user, InternalRaftRequest { range: Some(request), ..Default::default() })
+        as_(&alice().0, user, InternalRaftRequest { range: Some(request.into()), ..Default::default() })
     }
 
     fn put_as(user: &str, request: PutRequest) -> Checked {

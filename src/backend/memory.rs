@@ -6,6 +6,7 @@
 use super::{BackendError, Bucket, Engine, Finished, Image, ImageError, Stats};
 use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
@@ -14,9 +15,33 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Memory {
-    buckets: [BTreeMap<Bytes, Bytes>; Bucket::ALL.len()],
+    buckets: [BTreeMap<Key, Bytes>; Bucket::ALL.len()],
     sum: Sum,
     in_transaction: bool,
+}
+
+/// A key. Its first eight bytes, as a number, decide nearly every comparison (of records by revision: all but those of
+/// one transaction), and are at hand where the rest would have to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    head: u64,
+    bytes: Bytes,
+}
+
+impl From<Bytes> for Key {
+    fn from(bytes: Bytes) -> Key {
+        let mut head = [0; 8];
+        let len = bytes.len().min(8);
+        head[..len].copy_from_slice(&bytes[..len]);
+        Key { head: u64::from_be_bytes(head), bytes }
+    }
+}
+
+/// Heads order keys as their bytes do, so a search may look at the bytes alone.
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// Of all pairs: order does not matter, and a change costs one pair, not a scan.
@@ -65,13 +90,13 @@ impl Memory {
 
     fn set(&mut self, bucket: Bucket, key: Bytes, value: Bytes) {
         self.sum.add(bucket, &key, &value);
-        match self.buckets[bucket as usize].entry(key) {
+        match self.buckets[bucket as usize].entry(key.into()) {
             Entry::Vacant(place) => {
                 place.insert(value);
             }
             Entry::Occupied(mut place) => {
                 let old = place.insert(value);
-                self.sum.subtract(bucket, place.key(), &old);
+                self.sum.subtract(bucket, &place.key().bytes, &old);
             }
         }
     }
@@ -113,7 +138,7 @@ impl Engine for Memory {
         }
         let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
         for (key, value) in self.buckets[bucket as usize].range::<[u8], _>(bounds) {
-            if !visit(key, value) {
+            if !visit(&key.bytes, value) {
                 break;
             }
         }
@@ -146,9 +171,9 @@ impl Engine for Memory {
         for bucket in &self.buckets {
             image.extend((bucket.len() as u64).to_le_bytes());
             for (key, value) in bucket {
-                image.extend((key.len() as u64).to_le_bytes());
+                image.extend((key.bytes.len() as u64).to_le_bytes());
                 image.extend((value.len() as u64).to_le_bytes());
-                image.extend(&key[..]);
+                image.extend(&key.bytes[..]);
                 image.extend(&value[..]);
             }
         }

@@ -180,6 +180,9 @@ impl Member {
                 EarlyInput::Stream(stream, input) => self.on_stream(now, stream, input, fx),
             }
         }
+        if self.auth_loop.jobs.is_empty() {
+            return;
+        }
         let late = |waiting: &Waiting| waiting.deadline <= now.mono;
         let late: Vec<JobId> =
             self.auth_loop.jobs.iter().filter(|(_, waiting)| late(waiting)).map(|(id, _)| *id).collect();

@@ -58,6 +58,8 @@ pub(super) struct Membership {
     publish_at: Nanos,
     /// When this member, which was removed, stops.
     leaves_at: Option<Nanos>,
+    /// The records know this member as it is: until they change it has nothing to do about them.
+    settled: bool,
 }
 
 /// What a client waits for.
@@ -79,6 +81,7 @@ impl Membership {
             asked: BTreeMap::new(),
             publish_at: 0,
             leaves_at: None,
+            settled: false,
         }
     }
 
@@ -108,6 +111,7 @@ impl Membership {
     /// A snapshot has taken the store's place.
     pub(super) fn restored(&mut self, index: u64, conf: ConfState, cluster: Cluster) {
         self.states = VecDeque::from([(index, conf, cluster)]);
+        self.settled = false;
     }
 
     fn heard_since(&self, id: NodeId, now: Now, gap: Nanos) -> Option<Nanos> {
@@ -315,6 +319,7 @@ impl Member {
             self.membership.leaves_at = Some(now.mono + STAYS_FOR);
         }
         self.membership.states.push_back((entry.index, self.raft.conf().clone(), cluster));
+        self.membership.settled = false;
         if entry.kind != EntryKind::Normal {
             let conf = self.raft.conf().clone();
             fx.trace.push(super::TraceEvent::ConfApplied { index: entry.index, made: made.is_some(), conf });
@@ -377,17 +382,22 @@ impl Member {
 
     /// Tells the others its name and where clients reach it, if they do not know; stops, if it was removed.
     pub(super) fn run_membership(&mut self, now: Now, fx: &mut Effects) {
+        let leaves_now = self.membership.leaves_at.is_some_and(|at| at <= now.mono);
+        if self.membership.settled && !leaves_now {
+            return;
+        }
         let own = self.config.id;
         if self.membership.leaves_at.is_none() && self.membership.cluster().removed.contains(&own) {
             self.membership.leaves_at = Some(now.mono + STAYS_FOR);
         }
-        if self.membership.leaves_at.is_some_and(|at| at <= now.mono) && fx.stop.is_none() {
+        if leaves_now && fx.stop.is_none() {
             fx.stop = Some(StopReason::Removed);
             return;
         }
         let Config { name, client_urls, .. } = &self.config;
         let known = |member: &Record| member.name == *name && member.client_urls == *client_urls;
         let unknown = self.membership.cluster().members.get(&own).is_some_and(|member| !known(member));
+        self.membership.settled = !unknown;
         if unknown && self.raft.leader() != 0 && now.mono >= self.membership.publish_at {
             self.membership.publish_at = now.mono + self.config.request_timeout();
             let attributes =

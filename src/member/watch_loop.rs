@@ -176,6 +176,9 @@ impl Member {
             self.sync_watchers(now, fx);
         }
         let WatchLoop { watchers, lines, .. } = &mut self.watch_loop;
+        if lines.is_empty() {
+            return;
+        }
         for (stream, line) in lines.iter_mut().filter(|(_, line)| line.next_progress <= now.mono) {
             line.next_progress = now.mono + self.config.watch_progress_interval;
             watchers.progress_tick(*stream);

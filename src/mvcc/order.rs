@@ -256,8 +256,8 @@ impl Branch {
         while let Some(last) = run.last() {
             let at = self.child_of(keys.key(*last));
             let begins = match at.checked_sub(1).map(|i| &self.least[i]) {
-                Some(least) => run.partition_point(|slot| keys.key(*slot) < &**least),
-                None => 0,
+                Some(least) if run.len() > 1 => run.partition_point(|slot| keys.key(*slot) < &**least),
+                _ => 0,
             };
             let right = self.children[at].add(&run[begins..], keys);
             if !right.is_empty() {

@@ -138,7 +138,7 @@ impl<'a> WriteTxn<'a> {
         request: &TxnRequest,
         may_put: &dyn Fn(&PutRequest) -> Result<(), MvccError>,
     ) -> Result<TxnResponse, MvccError> {
-        let mut decisions = Vec::new();
+        let mut decisions = Vec::with_capacity(1);
         self.decide(request, may_put, &mut decisions)?;
         self.run(request, &mut decisions.into_iter())
     }
@@ -182,8 +182,9 @@ impl<'a> WriteTxn<'a> {
         use request_op::Request as Req;
         use response_op::Response as Resp;
         let succeeded = decisions.next().expect("invariant: each transaction was decided");
-        let mut responses = Vec::new();
-        for op in branch(request, succeeded) {
+        let ops = branch(request, succeeded);
+        let mut responses = Vec::with_capacity(ops.len());
+        for op in ops {
             let response = match &op.request {
                 Some(Req::RequestRange(range)) => {
                     self.counts.ranges += 1;

@@ -2,7 +2,7 @@
 
 use seedbed::time::{Nanos, Now};
 
-const MILLION: i128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
 
 /// The wall time at which every run begins, in nanoseconds since 1970: 2024-01-01T00:00:00Z.
 pub(super) const EPOCH: Nanos = 1_704_067_200_000_000_000;
@@ -28,23 +28,23 @@ impl MemberClock {
     /// What the member's clocks show at a moment of the world.
     pub(super) fn now(&self, world: Nanos) -> Now {
         let elapsed = world - self.world_base;
-        let mono = self.mono_base + if self.ppm == 0 { elapsed } else { self.scaled(elapsed) };
+        let mono = self.mono_base + ratio(elapsed, self.millionths(), MILLION, 0);
         Now { mono, wall: (EPOCH + mono).saturating_add_signed(self.wall_offset) }
     }
 
-    fn scaled(&self, elapsed: Nanos) -> Nanos {
-        (i128::from(elapsed) * (MILLION + i128::from(self.ppm)) / MILLION) as Nanos
+    /// How far it runs in a millionth of a second of the world, in millionths of one.
+    fn millionths(&self) -> u64 {
+        MILLION.checked_add_signed(self.ppm.into()).expect("invariant: no clock runs backwards")
     }
 
     /// The first moment of the world at which the monotonic clock shows `mono` or more.
     pub(super) fn world_at(&self, mono: Nanos) -> Nanos {
         let ahead = mono.saturating_sub(self.mono_base);
-        if self.ppm == 0 || mono == Nanos::MAX {
-            return self.world_base.saturating_add(ahead);
+        if mono == Nanos::MAX {
+            return Nanos::MAX;
         }
-        let rate = MILLION + i128::from(self.ppm);
-        let elapsed = (i128::from(ahead) * MILLION + rate - 1) / rate;
-        self.world_base + elapsed as Nanos
+        let rate = self.millionths();
+        self.world_base + ratio(ahead, MILLION, rate, rate - 1)
     }
 
     /// Changes the rate from now on.
@@ -64,6 +64,15 @@ impl MemberClock {
     }
 }
 
+/// `value * times / over`, with `more` added before the division. Nearly always it fits into 64 bits, which are divided in
+/// a tenth of the time.
+fn ratio(value: u64, times: u64, over: u64, more: u64) -> u64 {
+    match value.checked_mul(times).and_then(|product| product.checked_add(more)) {
+        Some(dividend) => dividend / over,
+        None => ((u128::from(value) * u128::from(times) + u128::from(more)) / u128::from(over)) as u64,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +82,7 @@ mod tests {
         for ppm in [-400_000, -37, 0, 37, 900_000] {
             let mut clock = MemberClock::new(0, 0);
             clock.set_rate(1_000, ppm);
-            for mono in [1_000, 1_001, 123_456_789, 100_000_000_000] {
+            for mono in [1_000, 1_001, 123_456_789, 100_000_000_000, 100_000_000_000_000] {
                 let at = clock.world_at(mono);
                 assert!(clock.now(at).mono >= mono, "{ppm} ppm, {mono}");
                 assert!(at == 1_000 || clock.now(at - 1).mono < mono, "{ppm} ppm, {mono}: not the first moment");

@@ -1,15 +1,19 @@
 //! The event heap: what will happen, ordered by (time, sequence number). Nothing else breaks ties.
 //!
-//! Events wait in a slab and the heap moves only small keys, since an event may hold a whole message.
+//! Events wait in a slab and the heap moves only small keys, since an event may hold a whole message. A key is one number:
+//! nanoseconds in the upper 64 bits, the sequence number in the next [`SEQUENCE_BITS`], the slot in the rest.
 
 use seedbed::time::Nanos;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+const SEQUENCE_BITS: u32 = 40;
+const SLOT_BITS: u32 = 64 - SEQUENCE_BITS;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct EventHeap<E> {
-    keys: BinaryHeap<Reverse<(Nanos, u64, u32)>>,
+    keys: BinaryHeap<Reverse<u128>>,
     slots: Vec<Option<E>>,
     free: Vec<u32>,
     next_sequence: u64,
@@ -23,21 +27,26 @@ impl<E> EventHeap<E> {
     pub(super) fn push(&mut self, at: Nanos, event: E) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).expect("invariant: fewer than 2^32 events wait")
+            let slot = self.slots.len() - 1;
+            assert!(slot < 1 << SLOT_BITS, "invariant: fewer than 2^{SLOT_BITS} events wait");
+            slot as u32
         });
         self.slots[slot as usize] = Some(event);
-        self.keys.push(Reverse((at, self.next_sequence, slot)));
+        let rest = self.next_sequence << SLOT_BITS | u64::from(slot);
+        self.keys.push(Reverse(u128::from(at) << 64 | u128::from(rest)));
         self.next_sequence += 1;
+        assert!(self.next_sequence < 1 << SEQUENCE_BITS, "invariant: fewer than 2^{SEQUENCE_BITS} events a run");
     }
 
     pub(super) fn next_at(&self) -> Option<Nanos> {
-        self.keys.peek().map(|Reverse((at, _, _))| *at)
+        self.keys.peek().map(|Reverse(key)| (key >> 64) as Nanos)
     }
 
     pub(super) fn pop(&mut self) -> Option<(Nanos, E)> {
-        let Reverse((at, _, slot)) = self.keys.pop()?;
+        let Reverse(key) = self.keys.pop()?;
+        let slot = key as u32 & ((1 << SLOT_BITS) - 1);
         self.free.push(slot);
-        Some((at, self.slots[slot as usize].take().expect("invariant: each key has its event")))
+        Some(((key >> 64) as Nanos, self.slots[slot as usize].take().expect("invariant: each key has its event")))
     }
 }
 

@@ -228,8 +228,8 @@ pub(crate) struct World {
     probes: Rc<RefCell<Probes>>,
     watcher: Option<Box<dyn Watcher + Send>>,
     keep_data: bool,
-    /// Kept between steps for its room.
-    effects: Effects,
+    /// Kept between steps for its room; boxed, since each step takes it out and puts it back.
+    effects: Option<Box<Effects>>,
 }
 
 impl World {
@@ -298,7 +298,7 @@ impl World {
             probes: Rc::default(),
             watcher: options.watcher,
             keep_data: options.keep_data,
-            effects: Effects::default(),
+            effects: None,
             plan,
             scenario,
         };

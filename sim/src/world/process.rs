@@ -21,6 +21,7 @@ impl World {
     /// Starts a member's process on whatever its disk holds.
     pub(super) fn start(&mut self, index: NodeIndex) {
         let config = self.config(index);
+        let mut effects = self.cleared_effects();
         let node = &mut self.nodes[usize::from(index)];
         if node.standing == Standing::Spare {
             return;
@@ -28,8 +29,6 @@ impl World {
         node.life += 1;
         let restarted = !std::mem::take(&mut node.fresh);
         let now = node.clock.now(self.now);
-        let mut effects = std::mem::take(&mut self.effects);
-        effects.clear();
         let opened = catch_unwind(AssertUnwindSafe(|| Member::open(config, now, &node.disk.reader(), &mut effects)));
         match opened {
             Ok(Ok(member)) => {
@@ -49,7 +48,7 @@ impl World {
             }
             Err(_) => self.panicked(index),
         }
-        self.effects = effects;
+        self.effects = Some(effects);
     }
 
     fn started(&mut self, index: NodeIndex, restarted: bool, effects: &mut Effects) {
@@ -150,18 +149,23 @@ impl World {
     }
 
     fn step(&mut self, index: NodeIndex, input: Input) {
+        let mut effects = self.cleared_effects();
         let node = &mut self.nodes[usize::from(index)];
         let now = node.clock.now(self.now);
         let Process::Running(member) = &mut node.process else { return };
-        let mut effects = std::mem::take(&mut self.effects);
-        effects.clear();
         let stepped = catch_unwind(AssertUnwindSafe(|| member.step(now, input, &mut effects)));
         if stepped.is_err() {
             self.panicked(index);
         } else {
             self.take_effects(index, &mut effects);
         }
-        self.effects = effects;
+        self.effects = Some(effects);
+    }
+
+    fn cleared_effects(&mut self) -> Box<Effects> {
+        let mut effects = self.effects.take().unwrap_or_default();
+        effects.clear();
+        effects
     }
 
     fn panicked(&mut self, index: NodeIndex) {

@@ -34,18 +34,19 @@ pub struct RequestHeader {
     pub auth_revision: u64,
 }
 
-/// What a normal entry carries: one request. The field that is set says which.
+/// What a normal entry carries: one request. The field that is set says which. Large ones that are rare lie in boxes:
+/// each entry that is applied is moved as one of these.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
 pub struct InternalRaftRequest {
     /// The request number of the days before `header`.
     #[prost(uint64, tag = "1")]
     pub id: u64,
     /// A request of the v2 store: in 3.4 still used for member attributes and the cluster version.
-    #[prost(message, optional, tag = "2")]
-    pub v2: Option<Request>,
+    #[prost(message, optional, boxed, tag = "2")]
+    pub v2: Option<Box<Request>>,
     /// A range (only inside old logs: reads no longer go through Raft).
-    #[prost(message, optional, tag = "3")]
-    pub range: Option<RangeRequest>,
+    #[prost(message, optional, boxed, tag = "3")]
+    pub range: Option<Box<RangeRequest>>,
     /// A put.
     #[prost(message, optional, tag = "4")]
     pub put: Option<PutRequest>,
@@ -80,11 +81,11 @@ pub struct InternalRaftRequest {
     #[prost(message, optional, tag = "1011")]
     pub auth_disable: Option<AuthDisableRequest>,
     /// See [`InternalAuthenticateRequest`].
-    #[prost(message, optional, tag = "1012")]
-    pub authenticate: Option<InternalAuthenticateRequest>,
+    #[prost(message, optional, boxed, tag = "1012")]
+    pub authenticate: Option<Box<InternalAuthenticateRequest>>,
     /// See [`AuthUserAddRequest`].
-    #[prost(message, optional, tag = "1100")]
-    pub auth_user_add: Option<AuthUserAddRequest>,
+    #[prost(message, optional, boxed, tag = "1100")]
+    pub auth_user_add: Option<Box<AuthUserAddRequest>>,
     /// See [`AuthUserDeleteRequest`].
     #[prost(message, optional, tag = "1101")]
     pub auth_user_delete: Option<AuthUserDeleteRequest>,
@@ -92,14 +93,14 @@ pub struct InternalRaftRequest {
     #[prost(message, optional, tag = "1102")]
     pub auth_user_get: Option<AuthUserGetRequest>,
     /// See [`AuthUserChangePasswordRequest`].
-    #[prost(message, optional, tag = "1103")]
-    pub auth_user_change_password: Option<AuthUserChangePasswordRequest>,
+    #[prost(message, optional, boxed, tag = "1103")]
+    pub auth_user_change_password: Option<Box<AuthUserChangePasswordRequest>>,
     /// See [`AuthUserGrantRoleRequest`].
-    #[prost(message, optional, tag = "1104")]
-    pub auth_user_grant_role: Option<AuthUserGrantRoleRequest>,
+    #[prost(message, optional, boxed, tag = "1104")]
+    pub auth_user_grant_role: Option<Box<AuthUserGrantRoleRequest>>,
     /// See [`AuthUserRevokeRoleRequest`].
-    #[prost(message, optional, tag = "1105")]
-    pub auth_user_revoke_role: Option<AuthUserRevokeRoleRequest>,
+    #[prost(message, optional, boxed, tag = "1105")]
+    pub auth_user_revoke_role: Option<Box<AuthUserRevokeRoleRequest>>,
     /// See [`AuthUserListRequest`].
     #[prost(message, optional, tag = "1106")]
     pub auth_user_list: Option<AuthUserListRequest>,
@@ -116,11 +117,11 @@ pub struct InternalRaftRequest {
     #[prost(message, optional, tag = "1202")]
     pub auth_role_get: Option<AuthRoleGetRequest>,
     /// See [`AuthRoleGrantPermissionRequest`].
-    #[prost(message, optional, tag = "1203")]
-    pub auth_role_grant_permission: Option<AuthRoleGrantPermissionRequest>,
+    #[prost(message, optional, boxed, tag = "1203")]
+    pub auth_role_grant_permission: Option<Box<AuthRoleGrantPermissionRequest>>,
     /// See [`AuthRoleRevokePermissionRequest`].
-    #[prost(message, optional, tag = "1204")]
-    pub auth_role_revoke_permission: Option<AuthRoleRevokePermissionRequest>,
+    #[prost(message, optional, boxed, tag = "1204")]
+    pub auth_role_revoke_permission: Option<Box<AuthRoleRevokePermissionRequest>>,
 }
 
 impl InternalRaftRequest {
@@ -130,7 +131,7 @@ impl InternalRaftRequest {
         use prost::Message as _;
         InternalRaftRequest::decode(data.clone()).or_else(|_| {
             let v2 = Request::decode(data.clone())?;
-            Ok(InternalRaftRequest { v2: Some(v2), ..InternalRaftRequest::default() })
+            Ok(InternalRaftRequest { v2: Some(v2.into()), ..InternalRaftRequest::default() })
         })
     }
 }
