@@ -280,6 +280,17 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn heads_order_keys_as_their_bytes_do(
+            a in prop::collection::vec(prop::sample::select(vec![0, 1, 255]), 0..10),
+            b in prop::collection::vec(prop::sample::select(vec![0, 1, 255]), 0..10),
+        ) {
+            let key = |bytes: &[u8]| Key::from(Bytes::copy_from_slice(bytes));
+            prop_assert_eq!(key(&a).cmp(&key(&b)), a.cmp(&b));
+        }
+    }
+
     #[test]
     fn the_hash_forgets_what_was_overwritten_or_deleted() {
         let mut engine = filled(&[(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
