@@ -3,7 +3,7 @@
 //! Its image is, for each bucket in order: the number of pairs, then for each pair the lengths of key and value and
 //! their bytes; every number a little-endian u64.
 
-use super::{BackendError, Bucket, Engine, Finished, Image, ImageError, Stats};
+use super::{BackendError, Bucket, Engine, Finished, Image, ImageError, Stats, head};
 use crate::disk::{FileName, OpId, OpSink};
 use bytes::Bytes;
 use std::borrow::Borrow;
@@ -30,10 +30,7 @@ struct Key {
 
 impl From<Bytes> for Key {
     fn from(bytes: Bytes) -> Key {
-        let mut head = [0; 8];
-        let len = bytes.len().min(8);
-        head[..len].copy_from_slice(&bytes[..len]);
-        Key { head: u64::from_be_bytes(head), bytes }
+        Key { head: head(&bytes), bytes }
     }
 }
 

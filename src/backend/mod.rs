@@ -18,11 +18,13 @@ pub mod bolt;
 mod bucket;
 mod config;
 mod error;
+mod head;
 mod memory;
 
 pub use bucket::{Bucket, Record};
 pub use config::{BoltConfig, EngineConfig, FreelistKind};
 pub use error::{BackendError, ImageError};
+pub(crate) use head::head;
 pub use memory::Memory;
 
 use crate::disk::{FileName, OpId, OpSink};

@@ -2,6 +2,7 @@
 //!
 //! The keys themselves lie elsewhere; every method is told how many there are, and how to get at one.
 
+use crate::backend::head;
 use std::cmp::Ordering;
 
 /// Keys of a full node.
@@ -35,7 +36,7 @@ impl Heads {
             Ordering::Equal => {}
             Ordering::Greater => return Err(len),
         }
-        let wanted = head(key, self.skip);
+        let wanted = head(&key[self.skip..]);
         let heads = &self.heads[..len];
         let mut at = heads.partition_point(|head| *head < wanted);
         let mut end = at + heads[at..].partition_point(|head| *head == wanted);
@@ -56,7 +57,7 @@ impl Heads {
         let fits = len > 0 && key.starts_with(&self.begin[..self.skip]);
         if fits {
             self.heads.copy_within(at..len, at + 1);
-            self.heads[at] = head(key, self.skip);
+            self.heads[at] = head(&key[self.skip..]);
         }
         fits
     }
@@ -76,27 +77,14 @@ impl Heads {
         let skip = first.iter().zip(last).take(SHARED_MAX).take_while(|(a, b)| a == b).count();
         self.skip = skip;
         self.begin[..skip].copy_from_slice(&first[..skip]);
-        self.heads[..len].iter_mut().enumerate().for_each(|(at, kept)| *kept = head(whole(at), skip));
+        self.heads[..len].iter_mut().enumerate().for_each(|(at, kept)| *kept = head(&whole(at)[skip..]));
     }
 
     /// Asserts that it knows what it says of these keys.
     #[cfg(test)]
     pub(super) fn check<'k>(&self, len: usize, whole: impl Fn(usize) -> &'k [u8]) {
         for at in 0..len {
-            assert!(whole(at).starts_with(&self.begin[..self.skip]) && self.heads[at] == head(whole(at), self.skip));
-        }
-    }
-}
-
-/// The eight bytes of `key` from `skip` on as a number that compares as they do.
-fn head(key: &[u8], skip: usize) -> u64 {
-    let rest = &key[skip..];
-    match rest.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => {
-            let mut padded = [0; 8];
-            padded[..rest.len()].copy_from_slice(rest);
-            u64::from_be_bytes(padded)
+            assert!(whole(at).starts_with(&self.begin[..self.skip]) && self.heads[at] == head(&whole(at)[self.skip..]));
         }
     }
 }
