@@ -111,7 +111,7 @@ fn member(keys: u64) -> String {
         let put = |n| PutRequest { key: key(n).into(), value: Bytes::from(vec![n as u8; VALUE]), ..Default::default() };
         let put = |n| RequestOp { request: Some(request_op::Request::RequestPut(put(n))) };
         let txn = TxnRequest { success: (first..first + BATCH).map(put).collect(), ..Default::default() };
-        step(Some(Input::Request(RequestId(first), Request::Txn(txn))), 5);
+        step(Some(Input::Request(RequestId(first), Box::new(Request::Txn(txn)))), 5);
     }
     for _ in 0..50 {
         step(Some(Input::Deadline), 100);

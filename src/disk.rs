@@ -18,8 +18,9 @@
 //!
 //! Left out: permissions, links, partial reads, memory maps.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::cell::{RefCell, RefMut};
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -41,6 +42,67 @@ pub struct DiskOp {
     pub action: Action,
 }
 
+/// What a write puts down: pieces of memory, one after the other (as `writev` takes them). So pages that lie side by side
+/// in a file are written with one operation and stay where they are in memory, shared with whoever else holds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gather {
+    first: Bytes,
+    rest: Box<[Bytes]>,
+}
+
+impl Gather {
+    /// Pieces in the order in which they are written.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn of(pieces: Vec<Bytes>) -> Gather {
+        let mut pieces = pieces.into_iter();
+        let first = pieces.next().expect("invariant: something is written");
+        Gather { first, rest: pieces.collect() }
+    }
+
+    /// All pieces.
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// Bytes in all.
+    #[allow(clippy::len_without_is_empty, reason = "what is written is not empty")]
+    pub fn len(&self) -> usize {
+        self.pieces().map(Bytes::len).sum()
+    }
+
+    /// The bytes in one piece; copied, unless they are.
+    pub fn joined(&self) -> Bytes {
+        if self.rest.is_empty() {
+            return self.first.clone();
+        }
+        let mut all = BytesMut::with_capacity(self.len());
+        self.pieces().for_each(|piece| all.extend_from_slice(piece));
+        all.freeze()
+    }
+}
+
+impl From<Bytes> for Gather {
+    fn from(first: Bytes) -> Gather {
+        Gather { first, rest: Box::default() }
+    }
+}
+
+impl From<Vec<u8>> for Gather {
+    fn from(bytes: Vec<u8>) -> Gather {
+        Bytes::from(bytes).into()
+    }
+}
+
+/// As the bytes in one piece would.
+impl Hash for Gather {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.len());
+        self.pieces().for_each(|piece| state.write(piece));
+    }
+}
+
 /// What a [`DiskOp`] does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -51,7 +113,7 @@ pub enum Action {
         /// Where, in bytes from the start of the file.
         offset: u64,
         /// What.
-        data: Bytes,
+        data: Gather,
     },
     /// Set the length in bytes: cut, or extend with zeros. A disk of real files does well to write them: a later sync
     /// of a write into a hole has to wait for the block's place in the file system's journal as well.
@@ -216,8 +278,8 @@ impl<'a> OpSink<'a> {
     }
 
     /// [`Action::Write`].
-    pub fn write(&mut self, file: &FileName, offset: u64, data: Bytes) -> OpId {
-        self.push(file, Action::Write { offset, data })
+    pub fn write(&mut self, file: &FileName, offset: u64, data: impl Into<Gather>) -> OpId {
+        self.push(file, Action::Write { offset, data: data.into() })
     }
 
     /// [`Action::Truncate`].

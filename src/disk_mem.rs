@@ -47,7 +47,7 @@ impl MemDisk {
                 if file.len() < end {
                     file.resize(end, 0);
                 }
-                file[start..end].copy_from_slice(data);
+                file[start..end].copy_from_slice(&data.joined());
             }
             Action::Truncate { len } => self.file_mut(&op.file)?.resize(in_memory(*len), 0),
             Action::Rename { to } => {

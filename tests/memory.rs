@@ -83,7 +83,7 @@ fn a_member_holds_at_most_twice_its_live_data_and_16_mib() {
             ..PutRequest::default()
         };
         live += if n < KEYS { put.key.len() + VALUE } else { 0 };
-        rig.step(Input::Request(RequestId(n as u64), Request::Put(put)));
+        rig.step(Input::Request(RequestId(n as u64), Box::new(Request::Put(put))));
         if n % 100 == 0 {
             rig.wait(100);
         }

@@ -169,7 +169,7 @@ impl Life {
             return;
         }
         let mut fx = Effects::default();
-        self.member.step(self.now, Input::Request(id, asked), &mut fx);
+        self.member.step(self.now, Input::Request(id, Box::new(asked)), &mut fx);
         assert_eq!(fx.stop, None);
         // What is refused at the door is not written down.
         if fx.trace.iter().any(|event| matches!(event, TraceEvent::Proposed { .. })) {
@@ -229,7 +229,7 @@ fn run(steps: Vec<Step>, cut_after: usize, bugs: BugSet) {
                 Step::Wait(ms) => life.wait(ms),
                 Step::Snapshot => life.step(Input::TakeSnapshot),
                 Step::Defragment => {
-                    life.step(Input::Request(RequestId(u64::MAX), seedbed::api::Request::Defragment));
+                    life.step(Input::Request(RequestId(u64::MAX), Box::new(seedbed::api::Request::Defragment)));
                 }
             }
         }

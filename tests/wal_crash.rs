@@ -119,7 +119,7 @@ impl Crashy {
                         let next = ((at / SECTOR + 1) * SECTOR).min(end);
                         if keep() {
                             let start = at - *offset as usize;
-                            let data = data.slice(start..start + (next - at));
+                            let data = data.joined().slice(start..start + (next - at)).into();
                             let write = Action::Write { offset: at as u64, data };
                             self.durable.apply(&DiskOp { action: write, ..op.clone() });
                         }

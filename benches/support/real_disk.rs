@@ -88,7 +88,7 @@ impl RealDisk {
                 self.open.borrow_mut().insert(op.file.clone(), Rc::new(file));
             }
             Action::Write { offset, data } => {
-                self.file(&op.file)?.write_all_at(data, *offset)?;
+                self.file(&op.file)?.write_all_at(&data.joined(), *offset)?;
             }
             Action::Truncate { len } => resize(&*self.file(&op.file)?, *len)?,
             Action::Sync if self.syncs => self.file(&op.file)?.sync_data()?,

@@ -32,7 +32,7 @@ pub(super) struct ApplyLoop {
 enum Item {
     Entry(Entry),
     /// A leader's snapshot, which is durable.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
 }
 
 impl ApplyLoop {
@@ -40,7 +40,7 @@ impl ApplyLoop {
         self.queue.extend(committed.into_iter().map(Item::Entry));
     }
 
-    pub(super) fn push_snapshot(&mut self, snapshot: Snapshot) {
+    pub(super) fn push_snapshot(&mut self, snapshot: Box<Snapshot>) {
         self.queue.push_back(Item::Snapshot(snapshot));
     }
 }
@@ -86,7 +86,7 @@ impl Member {
                     }
                     self.apply_entry(now, &entry, fx);
                 }
-                Some(Item::Snapshot(snapshot)) if self.may_install() => self.begin_install(now, snapshot, fx),
+                Some(Item::Snapshot(snapshot)) if self.may_install() => self.begin_install(now, *snapshot, fx),
                 Some(item) => {
                     self.apply.queue.push_front(item);
                     break;

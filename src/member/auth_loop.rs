@@ -22,7 +22,7 @@
 
 use super::job::{Job, JobId, JobOutput, Work};
 use super::writes::{Pending, Then};
-use super::{Config, Effects, Member, StreamInput, TraceEvent};
+use super::{Config, Effects, Member, ReadAsked, StreamInput, TraceEvent};
 use crate::api::{AuthError, AuthRequest, Credentials, Error, Request, RequestId};
 use crate::apply::{self, Applied};
 use crate::auth::{self, AuthInfo, Secrets};
@@ -74,8 +74,8 @@ struct Early {
 
 #[derive(Debug)]
 enum EarlyInput {
-    Request(RequestId, Credentials, Request),
-    Stream(StreamId, StreamInput),
+    Request(RequestId, Credentials, Box<Request>),
+    Stream(StreamId, Box<StreamInput>),
 }
 
 impl AuthLoop {
@@ -115,11 +115,10 @@ impl Member {
         let info = self.info(now, who)?;
         let checked = self.state.auth.check_keys(&info, key, range_end);
         if self.state.auth.enabled() || *who != Credentials::None {
+            let read = ReadAsked { who: info.clone(), key: key.clone(), range_end: range_end.clone() };
             fx.trace.push(TraceEvent::ReadChecked {
                 index: self.state.store.consistent_index(),
-                who: info.clone(),
-                key: key.clone(),
-                range_end: range_end.clone(),
+                read: Box::new(read),
                 refused: checked.err(),
             });
         }
@@ -139,7 +138,7 @@ impl Member {
         now: Now,
         id: RequestId,
         who: Credentials,
-        request: Request,
+        request: Box<Request>,
         fx: &mut Effects,
     ) {
         if self.corruption.holds_clients() {
@@ -152,12 +151,12 @@ impl Member {
     }
 
     /// Takes a stream's input, once it can be said whose the stream is.
-    pub(super) fn on_stream_input(&mut self, now: Now, stream: StreamId, input: StreamInput, fx: &mut Effects) {
+    pub(super) fn on_stream_input(&mut self, now: Now, stream: StreamId, input: Box<StreamInput>, fx: &mut Effects) {
         let held = self.auth_loop.holds(stream);
         match self.awaited_entry(&self.watch_loop.owner(stream)) {
             Some(index) => self.hold(now, index, EarlyInput::Stream(stream, input)),
             None if held => self.hold(now, 0, EarlyInput::Stream(stream, input)),
-            None => self.on_stream(now, stream, input, fx),
+            None => self.on_stream(now, stream, *input, fx),
         }
     }
 
@@ -177,7 +176,7 @@ impl Member {
             }
             match early.input {
                 EarlyInput::Request(id, who, request) => self.on_request(now, id, who, request, fx),
-                EarlyInput::Stream(stream, input) => self.on_stream(now, stream, input, fx),
+                EarlyInput::Stream(stream, input) => self.on_stream(now, stream, *input, fx),
             }
         }
         if self.auth_loop.jobs.is_empty() {

@@ -44,7 +44,7 @@ pub(super) struct Corruption {
     /// Numbers the questions, so that no answer is taken for that to another.
     number: u64,
     /// Clients that came while the check at the start was out.
-    held: Vec<(RequestId, Credentials, Request)>,
+    held: Vec<(RequestId, Credentials, Box<Request>)>,
 }
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Corruption {
         self.check.as_ref().is_some_and(|check| check.at_start)
     }
 
-    pub(super) fn hold(&mut self, id: RequestId, who: Credentials, request: Request) {
+    pub(super) fn hold(&mut self, id: RequestId, who: Credentials, request: Box<Request>) {
         self.held.push((id, who, request));
     }
 }

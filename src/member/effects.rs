@@ -13,13 +13,13 @@ use crate::raft::{ConfState, Message, NodeId, RaftEvent};
 use crate::time::Nanos;
 use bytes::Bytes;
 
-/// One thing that happened to a member.
+/// One thing that happened to a member. What is long is boxed: an input is moved several times before it is taken.
 #[derive(Clone, Debug, PartialEq, Hash)]
 pub enum Input {
     /// A message from a peer.
     Message(Message),
     /// A client's request; answered by exactly one reply with its id, unless the member stops or crashes first.
-    Request(RequestId, Request),
+    Request(RequestId, Box<Request>),
     /// A disk operation is done, or failed.
     Disk(DiskDone),
     /// The deadline that [`Effects::deadline`] asked for (or any other moment: being early does no harm).
@@ -33,11 +33,11 @@ pub enum Input {
     /// The transport delivered a snapshot to a peer, or failed to.
     SnapshotSent(NodeId, bool),
     /// A client's watch stream, numbered by whoever owns the member.
-    Stream(StreamId, StreamInput),
+    Stream(StreamId, Box<StreamInput>),
     /// Another member asks something besides Raft, or answers.
     Peer(NodeId, PeerMessage),
     /// A client's request that says who makes it.
-    RequestAs(RequestId, Credentials, Request),
+    RequestAs(RequestId, Credentials, Box<Request>),
     /// A job of [`Effects::jobs`] is done.
     JobDone(JobId, JobOutput),
     /// The transport was told by a peer that this member was removed (etcd: 410 Gone).
@@ -110,7 +110,19 @@ pub enum StopReason {
     Removed,
 }
 
-/// What happened inside a member: for stories, traces and checkers. Never an instruction.
+/// What somebody wants to read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReadAsked {
+    /// On whose behalf it is asked.
+    pub who: AuthInfo,
+    /// The first key.
+    pub key: Bytes,
+    /// The end, as the API has it.
+    pub range_end: Bytes,
+}
+
+/// What happened inside a member: for stories, traces and checkers. Never an instruction. What is long and rare is boxed:
+/// some of these are made in every step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TraceEvent {
     /// Something in Raft.
@@ -235,12 +247,8 @@ pub enum TraceEvent {
     ReadChecked {
         /// The last applied entry.
         index: u64,
-        /// On whose behalf it was asked.
-        who: AuthInfo,
-        /// The first key.
-        key: Bytes,
-        /// The end, as the API has it.
-        range_end: Bytes,
+        /// What was to be read.
+        read: Box<ReadAsked>,
         /// Why auth refused it.
         refused: Option<AuthError>,
     },
@@ -251,6 +259,6 @@ pub enum TraceEvent {
         /// Whether it changed who is who; a change that does not fit is refused by every member alike.
         made: bool,
         /// The configuration after it.
-        conf: ConfState,
+        conf: Box<ConfState>,
     },
 }

@@ -321,7 +321,7 @@ impl Member {
         self.membership.states.push_back((entry.index, self.raft.conf().clone(), cluster));
         self.membership.settled = false;
         if entry.kind != EntryKind::Normal {
-            let conf = self.raft.conf().clone();
+            let conf = Box::new(self.raft.conf().clone());
             fx.trace.push(super::TraceEvent::ConfApplied { index: entry.index, made: made.is_some(), conf });
         }
     }

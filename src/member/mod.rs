@@ -64,7 +64,7 @@ mod writes;
 pub use auto_compactor::AutoCompaction;
 pub use config::{Config, Costs, InitialClusterState, Peer};
 pub use corruption::PeerHash;
-pub use effects::{Effects, Input, StopReason, TraceEvent};
+pub use effects::{Effects, Input, ReadAsked, StopReason, TraceEvent};
 pub use job::{Job, JobId, JobOutput, Work};
 pub use lease_questions::{LeaseAnswer, LeaseQuestion};
 pub use peers::PeerMessage;
@@ -233,12 +233,12 @@ impl Member {
         next.max(now.mono + 1)
     }
 
-    fn on_request(&mut self, now: Now, id: RequestId, who: Credentials, request: Request, fx: &mut Effects) {
+    fn on_request(&mut self, now: Now, id: RequestId, who: Credentials, request: Box<Request>, fx: &mut Effects) {
         if !self.serves(&request) {
             fx.replies.push((id, Err(Error::UnsupportedForLearner)));
             return;
         }
-        match request {
+        match *request {
             Request::Range(range) => self.on_range(now, id, who, range, fx),
             Request::LeaseKeepAlive(request) => self.on_keepalive(now, id, request.id, fx),
             Request::LeaseTimeToLive(request) => self.on_time_to_live(now, id, &who, request, fx),
@@ -251,12 +251,12 @@ impl Member {
             Request::Auth(request) => self.on_auth(now, id, who, request, fx),
             Request::Status => self.on_status(id, fx),
             Request::MemberAdd(_) | Request::MemberRemove(_) | Request::MemberUpdate(_) | Request::MemberPromote(_) => {
-                self.on_member_change(now, id, who, request, fx)
+                self.on_member_change(now, id, who, *request, fx)
             }
             Request::MemberList(request) if request.linearizable => self.read_members(now, id),
             Request::MemberList(_) => self.list_members(id, fx),
             Request::HashKv(_) | Request::Hash => {
-                match (self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)), request) {
+                match (self.info(now, &who).and_then(|info| self.state.auth.check_admin(&info)), *request) {
                     (Ok(()), Request::HashKv(request)) => self.on_hash_kv(now, id, request.revision, fx),
                     (Ok(()), _) => self.on_hash(id),
                     (Err(error), _) => fx.replies.push((id, Err(error.into()))),

@@ -113,7 +113,12 @@ impl Member {
         if let Some(snapshot) = ready.snapshot.as_ref().filter(|_| !late) {
             awaited.push(self.wal.save_snapshot(&snapshot.meta, &mut ops));
         }
-        awaited.extend(self.wal.save(&ready.entries, ready.hard_state.as_ref(), ready.must_sync, &mut ops));
+        let saved = self.wal.save(&ready.entries, ready.hard_state.as_ref(), ready.must_sync, &mut ops);
+        if awaited.is_empty() {
+            awaited = saved;
+        } else {
+            awaited.extend(saved);
+        }
         if let Some(snapshot) = ready.snapshot.as_ref().filter(|_| late) {
             awaited.push(self.wal.save_snapshot(&snapshot.meta, &mut ops));
         }

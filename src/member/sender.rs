@@ -113,7 +113,7 @@ impl Member {
             let meta = SnapshotMeta { index: applied.index, term: applied.term, conf };
             fx.trace.push(TraceEvent::SnapshotSent { to: message.to, index: meta.index });
             // Raft knows which snapshot it has; the store offers a newer one.
-            message.body = Body::Snapshot(Snapshot { meta, data: data.into() });
+            message.body = Body::Snapshot(Box::new(Snapshot { meta, data: data.into() }));
             fx.messages.push(message);
         }
     }

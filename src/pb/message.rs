@@ -72,7 +72,7 @@ impl From<Message> for raftpb::Message {
                 Self { commit, context: number(read_ctx), ..of(MessageType::MsgHeartbeat) }
             }
             Body::HeartbeatResp { read_ctx } => Self { context: number(read_ctx), ..of(MessageType::MsgHeartbeatResp) },
-            Body::Snapshot(snapshot) => Self { snapshot: Some((&snapshot).into()), ..of(MessageType::MsgSnap) },
+            Body::Snapshot(snapshot) => Self { snapshot: Some((&*snapshot).into()), ..of(MessageType::MsgSnap) },
             Body::Propose { entries } => Self { entries: pack(&entries), ..of(MessageType::MsgProp) },
             Body::ReadIndex { ctx } => Self { entries: vec![numbered(ctx)], ..of(MessageType::MsgReadIndex) },
             Body::ReadIndexResp { ctx, index } => {
@@ -115,7 +115,7 @@ impl TryFrom<raftpb::Message> for Message {
             MessageType::MsgHeartbeatResp => {
                 Body::HeartbeatResp { read_ctx: read_number(&message.context).ok_or_else(|| lacks("context"))? }
             }
-            MessageType::MsgSnap => Body::Snapshot(message.snapshot.ok_or_else(|| lacks("snapshot"))?.into()),
+            MessageType::MsgSnap => Body::Snapshot(Box::new(message.snapshot.ok_or_else(|| lacks("snapshot"))?.into())),
             MessageType::MsgProp => Body::Propose { entries: unpack(message.entries)? },
             MessageType::MsgReadIndex | MessageType::MsgReadIndexResp => {
                 let ctx = message.entries.first().filter(|entry| !entry.data.is_empty());
@@ -174,7 +174,7 @@ mod tests {
             Body::Append { prev_index: 7, prev_term: 3, entries: entries.clone(), commit: 6 },
             Body::AppendResp { index: 9, reject: None },
             Body::AppendResp { index: 9, reject: Some(RejectHint { index: 5, term: 0 }) },
-            Body::Snapshot(snapshot),
+            Body::Snapshot(Box::new(snapshot)),
             Body::Propose { entries },
             Body::ReadIndex { ctx: 0 },
             Body::ReadIndex { ctx: u64::MAX },

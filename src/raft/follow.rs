@@ -48,7 +48,7 @@ impl Raft {
         self.send(from, Body::HeartbeatResp { read_ctx });
     }
 
-    pub(super) fn on_snapshot(&mut self, from: NodeId, snapshot: Snapshot) {
+    pub(super) fn on_snapshot(&mut self, from: NodeId, snapshot: Box<Snapshot>) {
         let index = snapshot.meta.index;
         if self.restore(snapshot) {
             self.events.push(RaftEvent::Restored { index });
@@ -58,7 +58,7 @@ impl Raft {
     }
 
     /// Replaces the log by a snapshot, if it is of use. The Ready that carries it makes it durable.
-    fn restore(&mut self, snapshot: Snapshot) -> bool {
+    fn restore(&mut self, snapshot: Box<Snapshot>) -> bool {
         let SnapshotMeta { index, term, ref conf } = snapshot.meta;
         let id = self.config.id;
         let member = [&conf.voters, &conf.learners, &conf.voters_outgoing].iter().any(|ids| ids.contains(&id));

@@ -143,8 +143,8 @@ pub enum Body {
         /// Copied from the heartbeat.
         read_ctx: u64,
     },
-    /// InstallSnapshot.
-    Snapshot(Snapshot),
+    /// InstallSnapshot. Rare and long, so it lies in a box: a message is moved from hand to hand many times.
+    Snapshot(Box<Snapshot>),
     /// Proposals that a follower forwards to the leader.
     Propose {
         /// Entries without term and index.

@@ -53,7 +53,7 @@ pub struct Raft {
     /// The newest snapshot that the owner can provide to others.
     pub(super) snapshot: SnapshotMeta,
     /// A snapshot that was received and waits to be taken by a Ready.
-    pub(super) incoming: Option<Snapshot>,
+    pub(super) incoming: Option<Box<Snapshot>>,
 
     // What goes out with the next Ready.
     pub(super) messages: Vec<Message>,

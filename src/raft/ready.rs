@@ -27,7 +27,7 @@ pub struct Ready {
     /// follower's acknowledgements. Breaking this order loses acknowledged writes or elects two leaders.
     pub messages_after_save: Vec<Message>,
     /// To persist first of all, before `entries` and `hard_state`; then the state machine is replaced by it.
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<Box<Snapshot>>,
     /// To append to the WAL. An index that the WAL already holds truncates it from there.
     pub entries: Vec<Entry>,
     /// To persist after `entries`, in the same save; `None` if unchanged.

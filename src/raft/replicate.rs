@@ -184,7 +184,7 @@ impl Raft {
         }
         progress.become_snapshot(self.snapshot.index);
         let meta = self.snapshot.clone();
-        self.send(to, Body::Snapshot(Snapshot { meta, data: Bytes::new() }));
+        self.send(to, Body::Snapshot(Box::new(Snapshot { meta, data: Bytes::new() })));
         true
     }
 

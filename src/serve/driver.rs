@@ -134,7 +134,7 @@ impl Handle {
 
     /// Says something on a watch stream.
     pub fn say(&self, stream: StreamId, said: StreamInput) {
-        self.send(Command::Input(Input::Stream(stream, said)));
+        self.send(Command::Input(Input::Stream(stream, Box::new(said))));
     }
 
     /// Hands the leadership on, if the member leads and somebody can take it. That may take an election timeout.
@@ -331,9 +331,9 @@ impl Driver {
             Command::Said(stream, said, hears) => {
                 // Who said it may have gone.
                 let _ = hears.send(());
-                Input::Stream(stream, said)
+                Input::Stream(stream, Box::new(said))
             }
-            Command::Ask(who, request, reply) => Input::RequestAs(self.call(reply), who, request),
+            Command::Ask(who, request, reply) => Input::RequestAs(self.call(reply), who, Box::new(request)),
             Command::Met(id, urls) => {
                 self.peers.met(id, urls);
                 return Ok(());
@@ -341,16 +341,16 @@ impl Driver {
             Command::Leave(reply) => match self.successor() {
                 // Nobody would hear the answer; the leave is over when the reply is dropped.
                 None => return Ok(()),
-                Some(to) => Input::Request(self.call(reply), Request::MoveLeader(to)),
+                Some(to) => Input::Request(self.call(reply), Box::new(Request::MoveLeader(to))),
             },
             Command::Open(stream, who, to) => {
                 self.streams.insert(stream, to);
-                Input::Stream(stream, StreamInput::OpenedBy(who))
+                Input::Stream(stream, Box::new(StreamInput::OpenedBy(who)))
             }
         };
         match &input {
             Input::Disk(done) => self.disk.get().reported(done.id),
-            Input::Stream(stream, StreamInput::Closed) => drop(self.streams.remove(stream)),
+            Input::Stream(stream, said) if **said == StreamInput::Closed => drop(self.streams.remove(stream)),
             _ => {}
         }
         let (begun, now) = (Instant::now(), now(self.start));

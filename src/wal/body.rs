@@ -5,7 +5,7 @@
 
 use super::error::Damage;
 use super::record::{Fields, RecordType, encode};
-use crate::pb::{raftpb, walpb};
+use crate::pb::walpb;
 use crate::raft::{Entry, EntryKind, HardState};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::encoding::encode_varint;
@@ -18,10 +18,7 @@ pub(super) fn encode_entry(entry: &Entry, crc: &mut u32, out: &mut BytesMut) {
     let mut head = [0; HEAD_BYTES];
     let mut rest = &mut head[..];
     let kind: i32 = entry.kind.into();
-    for (key, value) in [(0x08, kind as u64), (0x10, entry.term), (0x18, entry.index)] {
-        rest.put_u8(key);
-        encode_varint(value, &mut rest);
-    }
+    put_numbers([(0x08, kind as u64), (0x10, entry.term), (0x18, entry.index)], &mut rest);
     if !entry.data.is_empty() {
         rest.put_u8(0x22);
         encode_varint(entry.data.len() as u64, &mut rest);
@@ -32,21 +29,24 @@ pub(super) fn encode_entry(entry: &Entry, crc: &mut u32, out: &mut BytesMut) {
 
 /// Appends a state record.
 pub(super) fn encode_state(state: &HardState, crc: &mut u32, out: &mut BytesMut) {
-    encode_message(RecordType::State, &raftpb::HardState::from(state), crc, out);
+    let mut data = [0; 3 * 11];
+    let mut rest = &mut data[..];
+    put_numbers([(0x08, state.term), (0x10, state.vote), (0x18, state.commit)], &mut rest);
+    let used = 3 * 11 - rest.len();
+    encode(RecordType::State, [&data[..used], &[]], crc, out);
 }
 
 /// Appends a snapshot record.
 pub(super) fn encode_snapshot(mark: walpb::Snapshot, crc: &mut u32, out: &mut BytesMut) {
-    encode_message(RecordType::Snapshot, &mark, crc, out);
+    encode(RecordType::Snapshot, [&prost::Message::encode_to_vec(&mark), &[]], crc, out);
 }
 
-/// Three numbers at most: encoded on the stack.
-fn encode_message(kind: RecordType, message: &impl prost::Message, crc: &mut u32, out: &mut BytesMut) {
-    let mut data = [0; 3 * 11];
-    let mut rest = &mut data[..];
-    message.encode(&mut rest).expect("invariant: three keys and varints fit");
-    let unused = rest.len();
-    encode(kind, [&data[..data.len() - unused], &[]], crc, out);
+/// Fields that are numbers, by their keys.
+fn put_numbers(fields: [(u8, u64); 3], rest: &mut &mut [u8]) {
+    for (key, value) in fields {
+        rest.put_u8(key);
+        encode_varint(value, rest);
+    }
 }
 
 /// Appends a crc record: it has no data, so it stores the value so far.
@@ -99,6 +99,7 @@ pub(super) fn decode_snapshot(data: &[u8]) -> Result<walpb::Snapshot, Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pb::raftpb;
     use crate::wal::record::decode;
     use proptest::prelude::*;
     use prost::Message as _;

@@ -7,6 +7,9 @@ use prost::encoding::{encode_varint, encoded_len_varint};
 /// Bytes of a frame's length field.
 pub const LENGTH_BYTES: usize = 8;
 
+/// The longest head of a frame: its length field, three keys, a type, and the varints of a CRC and of a length.
+const HEAD_BYTES: usize = LENGTH_BYTES + 4 + 5 + 10;
+
 /// The longest record (without frame) that a reader accepts: a damaged length must not make it allocate at will.
 pub const MAX_RECORD_BYTES: u64 = 10 << 20;
 
@@ -72,17 +75,20 @@ pub fn encode(kind: RecordType, data: [&[u8]; 2], crc: &mut u32, out: &mut Bytes
     let pad = record_bytes.wrapping_neg() % 8;
     let length_field = record_bytes as u64 | if pad > 0 { (0x80 | pad as u64) << 56 } else { 0 };
 
-    out.reserve(LENGTH_BYTES + record_bytes + pad);
-    out.put_u64_le(length_field);
-    out.put_slice(&[0x08, kind as u8, 0x10]);
-    encode_varint(u64::from(*crc), out);
+    let mut head = [0; HEAD_BYTES];
+    let mut rest = &mut head[..];
+    rest.put_u64_le(length_field);
+    rest.put_slice(&[0x08, kind as u8, 0x10]);
+    encode_varint(u64::from(*crc), &mut rest);
     if data_bytes > 0 {
-        out.put_u8(0x1a);
-        encode_varint(data_bytes as u64, out);
-        out.put_slice(data[0]);
-        out.put_slice(data[1]);
+        rest.put_u8(0x1a);
+        encode_varint(data_bytes as u64, &mut rest);
     }
-    out.put_bytes(0, pad);
+    let used = HEAD_BYTES - rest.len();
+    out.reserve(LENGTH_BYTES + record_bytes + pad);
+    for part in [&head[..used], data[0], data[1], &[0; 8][..pad]] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// A record as it stands in a segment.

@@ -159,7 +159,7 @@ impl Cluster {
             let id = RequestId(self.next_request);
             self.next_request += 1;
             let leader = self.leader().expect("a leader");
-            self.step(leader, Input::Request(id, request));
+            self.step(leader, Input::Request(id, Box::new(request)));
             while !self.replied.iter().any(|(replied, _)| *replied == id) {
                 self.pass(10);
             }

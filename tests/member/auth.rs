@@ -64,7 +64,7 @@ fn root() -> Credentials {
 
 impl Bench {
     fn ask_as(&mut self, who: &Credentials, request: Request) -> Reply {
-        self.step(Input::RequestAs(RequestId(1), who.clone(), request));
+        self.step(Input::RequestAs(RequestId(1), who.clone(), Box::new(request)));
         assert_eq!(self.replies.len(), 1, "{:?}", self.replies);
         self.replies.pop().expect("an answer").1
     }
@@ -182,7 +182,7 @@ fn a_change_of_password_or_the_end_of_a_user_ends_its_tokens() {
 #[test]
 fn a_token_is_waited_for_until_its_entry_is_applied_and_then_unknown() {
     let mut bench = Bench::guarded(settings());
-    bench.step(Input::RequestAs(RequestId(1), Credentials::Token(text("letters.999")), get_of("a")));
+    bench.step(Input::RequestAs(RequestId(1), Credentials::Token(text("letters.999")), Box::new(get_of("a"))));
     bench.wait(6_900);
     assert_eq!(bench.replies, []);
     bench.wait(200);
@@ -244,8 +244,8 @@ fn a_write_that_a_change_of_roles_overtook_is_proposed_again() {
     let alice = bench.token("alice", "rabbit").unwrap();
     let denied = |bench: &mut Bench, change: AuthRequest, write: PutRequest| {
         let applied = bench.member.store().consistent_index();
-        let mut done = step_only(bench, Input::RequestAs(RequestId(8), root(), Request::Auth(change)));
-        done.extend(step_only(bench, Input::RequestAs(RequestId(9), alice.clone(), Request::Put(write))));
+        let mut done = step_only(bench, Input::RequestAs(RequestId(8), root(), Box::new(Request::Auth(change))));
+        done.extend(step_only(bench, Input::RequestAs(RequestId(9), alice.clone(), Box::new(Request::Put(write)))));
         done.into_iter().for_each(|input| bench.step(input));
         let reply = bench.replies.drain(..).find(|(id, _)| *id == RequestId(9)).expect("an answer").1;
         (reply.err(), bench.member.store().consistent_index() - applied)
@@ -261,7 +261,7 @@ fn a_write_that_a_change_of_roles_overtook_is_proposed_again() {
 fn a_password_that_changes_while_it_is_checked_is_checked_again() {
     let mut bench = Bench::guarded(settings());
     let mut fx = Effects::default();
-    let ask = Input::RequestAs(RequestId(7), Credentials::None, Request::Auth(login("alice", "rabbit")));
+    let ask = Input::RequestAs(RequestId(7), Credentials::None, Box::new(Request::Auth(login("alice", "rabbit"))));
     bench.member.step(bench.now, ask, &mut fx);
     let [job] = &fx.jobs[..] else { panic!("{:?}", fx.jobs) };
     let (name, password) = (text("alice"), text("hare"));
@@ -276,7 +276,7 @@ fn a_password_that_changes_while_it_is_checked_is_checked_again() {
 #[test]
 fn a_job_that_takes_too_long_is_not_waited_for() {
     let mut bench = Bench::guarded(settings());
-    let ask = Input::RequestAs(RequestId(7), Credentials::None, Request::Auth(login("alice", "rabbit")));
+    let ask = Input::RequestAs(RequestId(7), Credentials::None, Box::new(Request::Auth(login("alice", "rabbit"))));
     bench.member.step(bench.now, ask, &mut Effects::default());
     bench.wait(7_000);
     assert_eq!(bench.replies, [(RequestId(7), Err(Error::Timeout))]);
@@ -315,9 +315,9 @@ fn a_watch_needs_read_on_all_of_its_range() {
         let create = WatchCreateRequest { key: "a".into(), range_end: end.into(), ..Default::default() };
         let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
         if let Some(who) = who {
-            bench.step(Input::Stream(stream, StreamInput::OpenedBy(who.clone())));
+            bench.step(Input::Stream(stream, Box::new(StreamInput::OpenedBy(who.clone()))));
         }
-        bench.step(Input::Stream(stream, StreamInput::Request(request)));
+        bench.step(Input::Stream(stream, Box::new(StreamInput::Request(request))));
         bench.watched.pop().map(|(_, response)| (response.created, response.canceled, response.cancel_reason))
     };
     let denied = |words: &str| Some((true, true, words.to_owned()));

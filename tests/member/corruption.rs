@@ -21,7 +21,7 @@ fn returned() -> (Bench, Effects) {
 fn ask(bench: &mut Bench, fx: &mut Effects) {
     fx.clear();
     let range = RangeRequest { key: "a".into(), serializable: true, ..RangeRequest::default() };
-    bench.member.step(bench.now, Input::Request(RequestId(5), Request::Range(range)), fx);
+    bench.member.step(bench.now, Input::Request(RequestId(5), Box::new(Request::Range(range))), fx);
 }
 
 /// Answers each question; `wrong` says whether the first answer differs.

@@ -64,7 +64,7 @@ fn a_defragmentation_waits_until_images_are_closed() {
     let mut bench = Bench::leading(Config { engine: EngineConfig::Bolt(BoltConfig::default()), ..config(1) });
     bench.change(100);
     let opened = bench.image(ImageRequest::Open).expect("nobody forbids it");
-    bench.step(Input::Request(RequestId(9), Request::Defragment));
+    bench.step(Input::Request(RequestId(9), Box::new(Request::Defragment)));
     bench.wait(1000);
     let answered = |bench: &Bench| bench.replies.iter().any(|(id, _)| *id == RequestId(9));
     assert!(!answered(&bench));

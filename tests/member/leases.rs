@@ -8,7 +8,7 @@ use seedbed::raft::{Body, Message};
 
 impl Bench {
     fn ask(&mut self, request: Request) -> Result<Response, Error> {
-        self.step(Input::Request(RequestId(1), request));
+        self.step(Input::Request(RequestId(1), Box::new(request)));
         let (id, reply) = self.replies.pop().expect("an answer");
         assert_eq!((id, self.replies.len()), (RequestId(1), 0));
         reply
@@ -86,7 +86,7 @@ fn a_restart_knows_the_leases_and_begins_them_anew() {
     bench.wait(8000);
     let disk = bench.disk.get().clone();
     let mut bench = Bench::start(config(1), disk, bench.now);
-    bench.step(Input::Request(RequestId(1), Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: -7 })));
+    bench.step(Input::Request(RequestId(1), Box::new(Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: -7 }))));
     assert_eq!(bench.replies, [], "it waits for a leader");
     bench.wait(3000);
     let (_, renewed) = bench.replies.pop().expect("an answer");
@@ -137,7 +137,7 @@ fn the_question(fx: &Effects, leader: u64) -> u64 {
 fn a_follower_sends_a_keepalive_on_and_asks_again_until_it_has_an_answer() {
     let (mut bench, leader, mut fx) = follower();
     let asked = Request::LeaseKeepAlive(LeaseKeepAliveRequest { id: 7 });
-    bench.member.step(bench.now, Input::Request(RequestId(1), asked), &mut fx);
+    bench.member.step(bench.now, Input::Request(RequestId(1), Box::new(asked)), &mut fx);
     let number = the_question(&fx, leader);
     let mut later = |bench: &mut Bench, ms: u64, input| {
         bench.now.mono += ms * MILLISECOND;

@@ -81,12 +81,12 @@ impl Bench {
 
     fn put(&mut self, id: u64, key: &'static str, value: &'static str) {
         let put = PutRequest { key: Bytes::from(key), value: Bytes::from(value), ..PutRequest::default() };
-        self.step(Input::Request(RequestId(id), Request::Put(put)));
+        self.step(Input::Request(RequestId(id), Box::new(Request::Put(put))));
     }
 
     fn get(&mut self, id: u64, key: &'static str) -> Option<Bytes> {
         let range = RangeRequest { key: Bytes::from(key), ..RangeRequest::default() };
-        self.step(Input::Request(RequestId(id), Request::Range(range)));
+        self.step(Input::Request(RequestId(id), Box::new(Request::Range(range))));
         match self.replies.pop() {
             Some((answered, Ok(Response::Range(response)))) => {
                 assert_eq!(answered, RequestId(id));
@@ -148,7 +148,7 @@ fn a_snapshot_replaces_the_log_and_a_restart_stands_on_it() {
 #[test]
 fn the_hash_of_everything_is_that_of_the_data_wherever_it_lies() {
     let hash = |bench: &mut Bench| {
-        bench.step(Input::Request(RequestId(9), Request::Hash));
+        bench.step(Input::Request(RequestId(9), Box::new(Request::Hash)));
         match bench.replies.pop() {
             Some((_, Ok(Response::Hash(response)))) => response.hash,
             other => panic!("expected a hash, found {other:?}"),
@@ -181,7 +181,7 @@ fn what_is_malformed_or_too_large_is_refused_in_etcds_words() {
     bench.wait(3_000);
     bench.put(1, "", "1");
     let put = PutRequest { key: Bytes::from("a"), value: Bytes::from(vec![0; 200]), ..PutRequest::default() };
-    bench.step(Input::Request(RequestId(2), Request::Put(put)));
+    bench.step(Input::Request(RequestId(2), Box::new(Request::Put(put))));
     let errors: Vec<String> = bench.replies.iter().map(|(_, reply)| reply.as_ref().unwrap_err().to_string()).collect();
     assert_eq!(errors, ["etcdserver: key is not provided", "etcdserver: request is too large"]);
 }

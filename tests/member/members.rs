@@ -90,7 +90,7 @@ impl Cluster {
 
     fn ask(&mut self, id: NodeId, request: Request) -> Result<Response, Error> {
         self.replies.clear();
-        self.step(id, Input::Request(RequestId(1), request));
+        self.step(id, Input::Request(RequestId(1), Box::new(request)));
         self.wait(500);
         self.replies.pop().expect("it was answered")
     }

@@ -12,7 +12,7 @@ use seedbed::time::SECOND;
 impl Bench {
     /// Asks, and waits for the answer: some need several slices.
     pub(super) fn call(&mut self, request: Request) -> Result<Response, Error> {
-        self.step(Input::Request(RequestId(77), request));
+        self.step(Input::Request(RequestId(77), Box::new(request)));
         for _ in 0..1000 {
             if let Some(at) = self.replies.iter().position(|(id, _)| *id == RequestId(77)) {
                 return self.replies.remove(at).1;
@@ -96,7 +96,7 @@ fn the_write_that_is_the_first_not_to_fit_is_applied_and_its_client_hears_that_i
     // Both are proposed while there is room for either, and applied when there is none for the second.
     let mut fx = Effects::default();
     for id in [1, 2] {
-        bench.member.step(bench.now, Input::Request(RequestId(id), put(format!("k{id}"), 1_000)), &mut fx);
+        bench.member.step(bench.now, Input::Request(RequestId(id), Box::new(put(format!("k{id}"), 1_000))), &mut fx);
     }
     let mut done: Vec<Input> = fx.disk.drain(..).map(|op| Input::Disk(bench.disk.get().apply(&op))).collect();
     bench.replies.append(&mut fx.replies);
@@ -156,10 +156,10 @@ fn a_long_range_shows_one_revision_whatever_is_written_or_compacted_meanwhile() 
     (0..2_000).for_each(|n| drop(bench.call(put(format!("k{n:04}"), 8))));
     let (before, head) = (bench.all(0).expect("a range"), bench.member.store().revision());
     let range = RangeRequest { key: "\0".into(), range_end: "\0".into(), ..RangeRequest::default() };
-    bench.step(Input::Request(RequestId(5), Request::Range(range)));
+    bench.step(Input::Request(RequestId(5), Box::new(Request::Range(range))));
     assert!(bench.replies.is_empty(), "it takes several slices");
     for (id, request) in [(6, delete_all()), (7, put("k0000".into(), 1)), (8, compact(head + 2))] {
-        bench.step(Input::Request(RequestId(id), request));
+        bench.step(Input::Request(RequestId(id), Box::new(request)));
     }
     while !bench.replies.iter().any(|(id, _)| *id == RequestId(5)) {
         bench.now.mono += MILLISECOND / 10;
@@ -217,7 +217,7 @@ fn an_alarm_is_told_once_by_the_entry_that_raised_it() {
     let member_id = bench.member.id();
     let action = AlarmAction::Activate.into();
     let request = AlarmRequest { action, member_id, alarm: AlarmType::Corrupt.into() };
-    let (mut told, mut inputs) = (Vec::new(), vec![Input::Request(RequestId(1), Request::Alarm(request))]);
+    let (mut told, mut inputs) = (Vec::new(), vec![Input::Request(RequestId(1), Box::new(Request::Alarm(request)))]);
     while let Some(input) = inputs.pop() {
         let mut fx = Effects::default();
         bench.member.step(bench.now, input, &mut fx);

@@ -12,7 +12,7 @@ const STREAM: StreamId = StreamId(1);
 
 impl Bench {
     fn stream(&mut self, input: StreamInput) {
-        self.step(Input::Stream(STREAM, input));
+        self.step(Input::Stream(STREAM, Box::new(input)));
     }
 
     fn say(&mut self, request: RequestUnion) {
@@ -106,7 +106,10 @@ fn a_start_that_is_compacted_ends_the_watch() {
     for _ in 0..3 {
         bench.put(1, "a", "v");
     }
-    bench.step(Input::Request(RequestId(2), Request::Compact(CompactionRequest { revision: 3, physical: false })));
+    bench.step(Input::Request(
+        RequestId(2),
+        Box::new(Request::Compact(CompactionRequest { revision: 3, physical: false })),
+    ));
     bench.watch("a", 2);
     bench.wait(200);
     assert_eq!(bench.heard(), ["0 created at 4", "0 compacted up to 3"]);

@@ -9,7 +9,7 @@ fn meta(index: u64, term: u64, ids: &[NodeId]) -> SnapshotMeta {
 }
 
 fn snapshot(meta: SnapshotMeta) -> Body {
-    Body::Snapshot(Snapshot { meta, data: Bytes::from_static(b"image") })
+    Body::Snapshot(Box::new(Snapshot { meta, data: Bytes::from_static(b"image") }))
 }
 
 fn state(r: &Raft, id: NodeId) -> (ProgressState, u64, u64) {

@@ -107,7 +107,7 @@ impl Donor {
             let issued = (key.clone(), value.clone());
             Rc::make_mut(&mut self.life.history).issue(id, |pairs| drop(pairs.insert(issued.0, issued.1)));
             let put = PutRequest { key: key.into(), value: Bytes::from(value), ..PutRequest::default() };
-            let request = Input::Request(id, Request::Put(put));
+            let request = Input::Request(id, Box::new(Request::Put(put)));
             self.life.step(request, &mut Always).expect("invariant: this disk does not fail");
             self.run_until(|donor| donor.life.history.answered as u64 == donor.requests);
         }
@@ -127,7 +127,7 @@ impl Donor {
         self.deliver(say(Body::AppendResp { index: next.saturating_sub(1), reject: Some(nothing) }));
         self.deliver(say(Body::HeartbeatResp { read_ctx: 0 }));
         let snapshot = |message: &Message| match &message.body {
-            Body::Snapshot(snapshot) if message.to == follower => Some(snapshot.clone()),
+            Body::Snapshot(snapshot) if message.to == follower => Some(Snapshot::clone(snapshot)),
             _ => None,
         };
         self.run_until(|donor| donor.unanswered.iter().any(|message| snapshot(message).is_some()));

@@ -181,7 +181,7 @@ impl Patient<'_> {
             ..RangeRequest::default()
         };
         self.life.replies.clear();
-        self.life.step(Input::Request(READ, Request::Range(range)), power)?;
+        self.life.step(Input::Request(READ, Box::new(Request::Range(range))), power)?;
         self.life.complete_all(power)?;
         let found = match self.life.replies.drain(..).find(|(id, _)| *id == READ) {
             Some((_, Ok(Response::Range(found)))) => found.kvs,
@@ -255,7 +255,7 @@ impl Patient<'_> {
         history.decide(writes);
         history.issue(PROBE, |pairs| drop(pairs.insert(b"probe".to_vec(), b"alive".to_vec())));
         let input = match self.leader {
-            None => Input::Request(PROBE, Request::Put(put)),
+            None => Input::Request(PROBE, Box::new(Request::Put(put))),
             Some(leader) => {
                 let data = Bytes::from(seedbed::apply::encode(PROBE.0, Request::Put(put)));
                 let index = leader.last_index() + 1;

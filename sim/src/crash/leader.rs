@@ -41,7 +41,7 @@ impl Leader {
 
     /// The snapshot.
     pub(super) fn install(&self) -> Message {
-        self.message(Body::Snapshot(self.snapshot.clone()))
+        self.message(Body::Snapshot(Box::new(self.snapshot.clone())))
     }
 
     /// "I lead, and my log ends there."

@@ -120,7 +120,7 @@ fn take(life: &mut Life, step: &Step, id: RequestId, power: &mut dyn Power) -> R
             }
         }
     };
-    life.step(Input::Request(id, request), power)
+    life.step(Input::Request(id, Box::new(request)), power)
 }
 
 /// Forks the disk at every moment, and judges what each fate makes of it.

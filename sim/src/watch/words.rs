@@ -78,9 +78,9 @@ impl Names {
             TraceEvent::WalRepaired { bytes } => {
                 (Level::INFO, format!("cuts {} off the torn end of its WAL", counted(*bytes, "byte", "bytes")))
             }
-            TraceEvent::ReadChecked { who, refused, .. } => {
+            TraceEvent::ReadChecked { read, refused, .. } => {
                 let verdict = refused.map_or("may read".to_owned(), |error| format!("may not read: {error}"));
-                (Level::DEBUG, format!("{:?} {verdict}", who.username))
+                (Level::DEBUG, format!("{:?} {verdict}", read.who.username))
             }
         }
     }

@@ -64,7 +64,7 @@ impl World {
     }
 
     /// A client's words arrive at a member.
-    pub(super) fn on_said(&mut self, index: NodeIndex, stream: StreamId, said: StreamInput) {
+    pub(super) fn on_said(&mut self, index: NodeIndex, stream: StreamId, said: Box<StreamInput>) {
         let Some(line) = self.lines.get_mut(&stream).filter(|line| line.state != State::Broken) else { return };
         let node = &self.nodes[usize::from(index)];
         if node.hold(|kind| kind == HoldKind::ClientsCut).is_some() {
@@ -80,7 +80,7 @@ impl World {
             State::Open { life } if node.is_up() && life == node.life => {}
             State::Open { .. } | State::Broken => return,
         }
-        if said == StreamInput::Closed {
+        if *said == StreamInput::Closed {
             self.lines.remove(&stream);
         }
         self.note(What::Request(index));
@@ -141,6 +141,6 @@ impl World {
     /// A member finds out that a line is dead.
     pub(super) fn on_line_lost(&mut self, index: NodeIndex, stream: StreamId) {
         self.note(What::Request(index));
-        self.input(index, Input::Stream(stream, StreamInput::Closed));
+        self.input(index, Input::Stream(stream, Box::new(StreamInput::Closed)));
     }
 }

@@ -99,7 +99,7 @@ use tasks::{CallResult, Tasks};
 #[derive(Debug, Hash)]
 enum Event {
     /// A message arrives, if the link's life `epoch` still lasts.
-    Message { from: NodeIndex, to: NodeIndex, message: Box<Message>, epoch: u32, sent: Nanos },
+    Message { from: NodeIndex, to: NodeIndex, message: Message, epoch: u32, sent: Nanos },
     /// A member may want to be woken.
     Deadline(NodeIndex),
     /// A member can go on with what waits for it.
@@ -344,16 +344,16 @@ impl World {
         }
         self.current = cause;
         match event {
-            Event::Message { from, to, message, epoch, sent } => self.on_message(from, to, *message, epoch, sent),
+            Event::Message { from, to, message, epoch, sent } => self.on_message(from, to, message, epoch, sent),
             Event::Deadline(node) => self.on_deadline(node),
             Event::Turn(node) => self.on_turn(node),
             Event::Disk { node, op, done, .. } => self.on_disk_done(node, &op, done),
             Event::PowerCut { node, fault, .. } => self.on_power_cut(node, fault),
             Event::Request { node, call, operation, request } => {
-                self.on_request(node, call, operation, Input::Request(RequestId(call), *request));
+                self.on_request(node, call, operation, Input::Request(RequestId(call), request));
             }
             Event::RequestAs { node, call, operation, who, request } => {
-                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, *request));
+                self.on_request(node, call, operation, Input::RequestAs(RequestId(call), who, request));
             }
             Event::JobDone { node, id, output, .. } => self.on_job_done(node, id, output),
             Event::Reply { call, result } => {
@@ -361,7 +361,7 @@ impl World {
                 if call >= operators::CALLS {
                     self.on_operator_reply(call, &result);
                 } else {
-                    self.tasks.reply(call, *result);
+                    self.tasks.reply(call, result);
                     self.poll_clients();
                 }
             }
@@ -378,7 +378,7 @@ impl World {
             Event::LeaderDue => self.on_leader_due(),
             Event::End => self.on_end(),
             Event::Peer { from, to, message, epoch, sent } => self.on_peer(from, to, *message, epoch, sent),
-            Event::Said { node, stream, said } => self.on_said(node, stream, *said),
+            Event::Said { node, stream, said } => self.on_said(node, stream, said),
             Event::Told { stream, told } => self.on_told(stream, *told),
             Event::LineLost { node, stream, .. } => self.on_line_lost(node, stream),
             Event::Heard => self.phase = Phase::Over,
@@ -421,9 +421,14 @@ impl World {
     }
 
     fn fail(&mut self, result: Result<(), Failure>) {
-        if let Err(failure) = result
-            && self.failures.iter().all(|other| other.check != failure.check)
-        {
+        if let Err(failure) = result {
+            self.failed(failure);
+        }
+    }
+
+    #[cold]
+    fn failed(&mut self, failure: Failure) {
+        if self.failures.iter().all(|other| other.check != failure.check) {
             // A cluster whose Raft is broken may spin for ever. What clients see of it shows soon; but where it was to
             // be broken, they are given the whole run to see it.
             if failure.check.starts_with("raft-") && self.scenario.tolerance != Tolerance::Exceeded {

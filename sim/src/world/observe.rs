@@ -9,7 +9,7 @@ use super::requests::Phase;
 use crate::check::auth::Decision;
 use crate::check::by_log::ASKED;
 use crate::scenario::Event;
-use seedbed::member::TraceEvent;
+use seedbed::member::{ReadAsked, TraceEvent};
 use seedbed::pb::etcdserverpb::AlarmType;
 use seedbed::raft::{NodeId, RaftEvent};
 use seedbed::time::Nanos;
@@ -212,7 +212,8 @@ impl World {
                 let result = self.lease_checker.on_renewed(at, lease, clock);
                 self.fail(result);
             }
-            TraceEvent::ReadChecked { index: applied, who, key, range_end, refused } => {
+            TraceEvent::ReadChecked { index: applied, read, refused } => {
+                let ReadAsked { who, key, range_end } = *read;
                 let read = Some((who, key.to_vec(), range_end.to_vec()));
                 self.decided(Decision { member: index, index: applied, read, refused });
             }

@@ -135,9 +135,9 @@ impl World {
         self.operator_calls.insert(call, number);
         let input = if self.scenario.cluster.auth {
             // Operators have certificates.
-            Input::RequestAs(RequestId(call), Credentials::CommonName("root".into()), request)
+            Input::RequestAs(RequestId(call), Credentials::CommonName("root".into()), Box::new(request))
         } else {
-            Input::Request(RequestId(call), request)
+            Input::Request(RequestId(call), Box::new(request))
         };
         self.input(member, input);
     }

@@ -21,7 +21,7 @@ impl World {
     /// Starts a member's process on whatever its disk holds.
     pub(super) fn start(&mut self, index: NodeIndex) {
         let config = self.config(index);
-        let mut effects = self.cleared_effects();
+        let mut effects = self.no_effects();
         let node = &mut self.nodes[usize::from(index)];
         if node.standing == Standing::Spare {
             return;
@@ -48,6 +48,8 @@ impl World {
             }
             Err(_) => self.panicked(index),
         }
+        // Who refuses or panics has perhaps asked for something before.
+        effects.clear();
         self.effects = Some(effects);
     }
 
@@ -148,13 +150,15 @@ impl World {
         self.input(index, Input::Deadline);
     }
 
+    #[inline(always)] // An input is moved often enough as it is.
     fn step(&mut self, index: NodeIndex, input: Input) {
-        let mut effects = self.cleared_effects();
+        let mut effects = self.no_effects();
         let node = &mut self.nodes[usize::from(index)];
         let now = node.clock.now(self.now);
         let Process::Running(member) = &mut node.process else { return };
         let stepped = catch_unwind(AssertUnwindSafe(|| member.step(now, input, &mut effects)));
         if stepped.is_err() {
+            effects.clear();
             self.panicked(index);
         } else {
             self.take_effects(index, &mut effects);
@@ -162,10 +166,13 @@ impl World {
         self.effects = Some(effects);
     }
 
-    fn cleared_effects(&mut self) -> Box<Effects> {
-        let mut effects = self.effects.take().unwrap_or_default();
-        effects.clear();
-        effects
+    /// The effects to fill: those of the step before, from which everything was taken.
+    fn no_effects(&mut self) -> Box<Effects> {
+        self.effects.take().unwrap_or_else(|| {
+            let mut effects = Box::<Effects>::default();
+            effects.clear();
+            effects
+        })
     }
 
     fn panicked(&mut self, index: NodeIndex) {
@@ -173,49 +180,38 @@ impl World {
         self.panic = Some(format!("n{} panicked at {:.3} s: {message}", index + 1, self.now as f64 / 1e9));
     }
 
+    /// Does what a step asked for, and leaves nothing of it.
     fn take_effects(&mut self, index: NodeIndex, effects: &mut Effects) {
         let at = usize::from(index);
+        let cost = std::mem::take(&mut effects.cost);
         let node = &mut self.nodes[at];
-        node.busy_until = self.now + effects.cost;
+        node.busy_until = self.now + cost;
         let leaves = node.busy_until;
-        if effects.cost >= self.scenario.cluster.heartbeat {
+        if cost >= self.scenario.cluster.heartbeat {
             let cause = node.slow_cpu().unwrap_or(self.current);
             self.note_aside(cause, What::Overworked { node: index, until: leaves });
         }
         let node = &mut self.nodes[at];
-        node.deadline = node.clock.world_at(effects.deadline);
+        node.deadline = node.clock.world_at(std::mem::replace(&mut effects.deadline, Nanos::MAX));
         let member = node.member().expect("invariant: only a running member steps");
         let result = self.raft_checker.on_step(at, member.raft());
         self.fail(result);
-        for event in effects.trace.drain(..) {
-            self.observe(index, event);
-        }
+        each(&mut effects.trace, |event| self.observe(index, event));
         self.look_at_store(index);
         self.look_at_members(index);
-        for op in effects.disk.drain(..) {
-            if !self.start_disk_op(index, leaves, op) {
-                // The power is off: nothing more leaves this member.
-                return;
-            }
+        let mut powered = true;
+        each(&mut effects.disk, |op| powered = powered && self.start_disk_op(index, leaves, op));
+        if !powered {
+            // Nothing more leaves this member.
+            effects.clear();
+            return;
         }
-        for job in effects.jobs.drain(..) {
-            self.run_job(index, leaves, job);
-        }
-        for message in effects.messages.drain(..) {
-            self.send(index, leaves, message);
-        }
-        for (to, message) in effects.peers.drain(..) {
-            self.send_to_peer(index, leaves, to, message);
-        }
-        for removed in effects.rejected.drain(..) {
-            self.tell_removed(index, leaves, removed);
-        }
-        for (RequestId(call), result) in effects.replies.drain(..) {
-            self.reply(index, leaves, call, result);
-        }
-        for (stream, response) in effects.watch.drain(..) {
-            self.say_to_client(index, leaves, stream, response);
-        }
+        each(&mut effects.jobs, |job| self.run_job(index, leaves, job));
+        each(&mut effects.messages, |message| self.send(index, leaves, message));
+        each(&mut effects.peers, |(to, message)| self.send_to_peer(index, leaves, to, message));
+        each(&mut effects.rejected, |removed| self.tell_removed(index, leaves, removed));
+        each(&mut effects.replies, |(RequestId(call), result)| self.reply(index, leaves, call, result));
+        each(&mut effects.watch, |(stream, response)| self.say_to_client(index, leaves, stream, response));
         match effects.stop.take() {
             Some(reason) => self.stopped(index, &reason),
             None => self.schedule_deadline(index),
@@ -312,7 +308,6 @@ impl World {
                 if let Some(rule) = late {
                     self.note_aside(rule, What::Delayed { from: index, to, kind, arrives: at });
                 }
-                let message = Box::new(message);
                 if let Some(again) = twice {
                     let message = message.clone();
                     self.push(again, Event::Message { from: index, to, message, epoch, sent: leaves });
@@ -470,6 +465,13 @@ impl World {
             (_, Some(record)) => (Held::SlowCpu, record),
             _ => (Held::SlowCpu, self.current),
         }
+    }
+}
+
+/// Takes all of a list that is mostly empty, and leaves it its room.
+fn each<T>(list: &mut Vec<T>, act: impl FnMut(T)) {
+    if !list.is_empty() {
+        list.drain(..).for_each(act);
     }
 }
 

@@ -6,7 +6,7 @@ use super::random::Stream;
 use super::record::{NodeIndex, What};
 use super::session::bugs_of_clients;
 use super::tasks::CallError;
-use super::{Event, World, admin, kubernetes, leases, locks, mirror, transfer, watching, workload};
+use super::{Event, Scheduled, World, admin, kubernetes, leases, locks, mirror, transfer, watching, workload};
 use crate::check::{Failure, history};
 use crate::scenario::{Endpoints, User, Workload, WorkloadKind};
 use bytes::Bytes;
@@ -83,10 +83,20 @@ async fn probe(mut client: Client, member: NodeIndex, probes: Rc<RefCell<Probes>
 /// The client that sets users and roles up; the probes' numbers begin at `u32::MAX` and go down.
 const ADMINISTRATOR: u32 = u32::MAX - 100;
 
+/// For so many operations a history has room from the start, if so many are expected.
+const EXPECTED_MAX: u64 = 1 << 16;
+
 impl World {
     pub(super) fn spawn_workloads(&mut self) {
         let scenario = self.scenario.clone();
-        self.log.borrow_mut().asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
+        let asks_anything = scenario.workloads.iter().any(|workload| workload.kind.asks_anything());
+        self.log.borrow_mut().asks_anything = asks_anything;
+        if !asks_anything {
+            // Room for what they will ask, so that the history is not copied as it grows.
+            let rate: u64 = scenario.workloads.iter().map(|workload| u64::from(workload.rate)).sum();
+            let expected = (rate * (scenario.duration / SECOND)).min(EXPECTED_MAX);
+            self.log.borrow_mut().history.operations.reserve(expected as usize);
+        }
         if scenario.cluster.auth {
             let endpoints = (0..scenario.cluster.members).collect();
             let client = self.client(ADMINISTRATOR, endpoints, admin::TIMEOUT, User::Root);
@@ -159,17 +169,17 @@ impl World {
     /// Polls the programs that are ready, then sends what they want sent.
     pub(super) fn poll_clients(&mut self) {
         self.tasks.poll_ready(self.now);
-        let (outbox, alarms, sayings) = {
+        let (mut outbox, mut alarms, sayings) = {
             let mut shared = self.tasks.shared();
             let (outbox, alarms) = (std::mem::take(&mut shared.outbox), std::mem::take(&mut shared.alarms));
             (outbox, alarms, std::mem::take(&mut shared.sayings))
         };
-        for (at, alarm) in alarms {
-            self.push(at.max(self.now), Event::Alarm(alarm));
+        for (at, alarm) in alarms.drain(..) {
+            let alarm = Scheduled { cause: self.current, event: Event::Alarm(alarm) };
+            self.heap.push_timer(at.max(self.now), alarm);
         }
-        for outgoing in outbox {
+        for outgoing in outbox.drain(..) {
             let super::tasks::Outgoing { call, member: node, who, request, operation } = outgoing;
-            let request = Box::new(request);
             let at = self.now + self.client_network.within(self.scenario.network.client_latency);
             let event = match who {
                 Credentials::None => Event::Request { node, call, operation, request },
@@ -177,6 +187,10 @@ impl World {
             };
             self.push(at, event);
         }
+        // They keep their room.
+        let mut shared = self.tasks.shared();
+        (shared.outbox, shared.alarms) = (outbox, alarms);
+        drop(shared);
         self.send_sayings(sayings);
     }
 

@@ -10,7 +10,7 @@
 //! makes room by taking. So one that is slow to take leaves its events with the member, which is what slow consumers do
 //! to a server (lesson 08).
 
-use super::tasks::{CallError, Handle, Shared};
+use super::tasks::{CallError, Handle, Shared, TaskId};
 use seedbed::api::Credentials;
 use seedbed::member::StreamInput;
 use seedbed::mvcc::watch::StreamId;
@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 /// What comes down a stream.
 #[derive(Clone, Debug, PartialEq, Hash)]
@@ -37,22 +37,22 @@ pub enum Told {
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     queue: VecDeque<Told>,
-    waker: Option<Waker>,
+    /// Who waits for more.
+    waits: Option<TaskId>,
 }
 
 impl Incoming {
-    pub(super) fn push(&mut self, told: Told) {
+    /// Says who is to be woken.
+    pub(super) fn push(&mut self, told: Told) -> Option<TaskId> {
         self.queue.push_back(told);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.waits.take()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Told> {
+    fn poll(&mut self, polled: TaskId) -> Poll<Told> {
         match self.queue.pop_front() {
             Some(told) => Poll::Ready(told),
             None => {
-                self.waker = Some(cx.waker().clone());
+                self.waits = Some(polled);
                 Poll::Pending
             }
         }
@@ -109,23 +109,24 @@ impl WatchStream {
         let waiting = self.shared.borrow().streams.get(&self.id).is_some_and(|incoming| incoming.queue.is_empty());
         let told = if waiting {
             let mut timer = pin!(handle.sleep_until(deadline));
-            poll_fn(|cx| match self.poll(cx) {
+            poll_fn(|cx| match self.poll() {
                 Poll::Ready(told) => Poll::Ready(Some(told)),
                 Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
             })
             .await?
         } else {
-            poll_fn(|cx| self.poll(cx)).await
+            poll_fn(|_| self.poll()).await
         };
         self.make_room(&told);
         Some(told)
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Told> {
+    fn poll(&self) -> Poll<Told> {
         let mut shared = self.shared.borrow_mut();
+        let polled = shared.polled();
         let incoming =
             shared.streams.get_mut(&self.id).expect("invariant: a stream's queue lives as long as the stream");
-        incoming.poll(cx)
+        incoming.poll(polled)
     }
 
     /// Announces room once half of the window is used up: a message for each response would double the traffic.

@@ -1,8 +1,9 @@
 //! Client programs: async functions that the world itself polls.
 //!
-//! A program awaits replies, timers and whatever it builds from them; the world wakes it when one comes, first in first
-//! out. madsim's own executor is not used for this: it would pick among ready tasks at random and charge time for each
-//! poll (measured, see the book's chapter 01).
+//! A program awaits replies, timers, streams and whatever it builds from them, and nothing else; the world wakes it when
+//! one comes, first in first out. What is awaited keeps the program's number instead of a waker: nothing here crosses
+//! threads, and a waker would have to be able to. madsim's own executor is not used for this: it would pick among ready
+//! tasks at random and charge time for each poll (measured, see the book's chapter 01).
 
 use super::stream::{Incoming, Saying, Told};
 use seedbed::api::{Credentials, Error, Request, Response};
@@ -13,8 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 /// A program's number.
 pub type TaskId = u32;
@@ -40,8 +40,12 @@ pub type CallResult = Result<Response, CallError>;
 pub(crate) struct Shared {
     now: Nanos,
     next_id: u64,
-    calls: BTreeMap<u64, Slot<CallResult>>,
-    timers: BTreeMap<u64, Slot<()>>,
+    calls: Waiting<Slot<Box<CallResult>>>,
+    timers: Waiting<Slot<()>>,
+    /// The program that is being polled.
+    polled: TaskId,
+    /// Programs to poll, each once.
+    ready: VecDeque<TaskId>,
     /// For the world to send.
     pub(crate) outbox: Vec<Outgoing>,
     /// For the world to ring.
@@ -64,7 +68,7 @@ pub(crate) struct Outgoing {
     /// Who asks.
     pub(crate) who: Credentials,
     /// What is asked.
-    pub(crate) request: Request,
+    pub(crate) request: Box<Request>,
     /// The operation of the history that it belongs to.
     pub(crate) operation: u32,
 }
@@ -72,18 +76,56 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 struct Slot<T> {
     value: Option<T>,
-    waker: Option<Waker>,
+    /// Who waits for it.
+    waits: Option<TaskId>,
 }
 
 impl<T> Slot<T> {
     fn empty() -> Slot<T> {
-        Slot { value: None, waker: None }
+        Slot { value: None, waits: None }
     }
 
-    fn fill(&mut self, value: T) {
+    /// Says who is to be woken.
+    fn fill(&mut self, value: T) -> Option<TaskId> {
         self.value = Some(value);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+        self.waits.take()
+    }
+
+    fn poll(&mut self, polled: TaskId) -> Poll<T> {
+        if self.value.is_none() {
+            self.waits = Some(polled);
+        }
+        self.value.take().map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+/// What is waited for, by numbers that only grow: few at once, and the oldest are done first.
+#[derive(Debug)]
+struct Waiting<T>(Vec<(u64, T)>);
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Waiting<T> {
+        Waiting(Vec::new())
+    }
+}
+
+impl<T> Waiting<T> {
+    fn insert(&mut self, id: u64, value: T) {
+        assert!(self.0.last().is_none_or(|(last, _)| *last < id), "invariant: numbers grow");
+        self.0.push((id, value));
+    }
+
+    fn place(&self, id: u64) -> Option<usize> {
+        self.0.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        self.place(id).map(|at| &mut self.0[at].1)
+    }
+
+    fn remove(&mut self, id: u64) {
+        if let Some(at) = self.place(id) {
+            self.0.remove(at);
         }
     }
 }
@@ -110,7 +152,7 @@ impl Handle {
     }
 
     /// Waits until a moment.
-    pub fn sleep_until(&self, at: Nanos) -> impl Future<Output = ()> + use<> {
+    pub fn sleep_until(&self, at: Nanos) -> impl Future<Output = ()> + Unpin + use<> {
         let mut shared = self.shared.borrow_mut();
         let id = shared.number();
         shared.timers.insert(id, Slot::empty());
@@ -136,12 +178,12 @@ impl Handle {
             let mut shared = self.shared.borrow_mut();
             let id = shared.number();
             shared.calls.insert(id, Slot::empty());
-            shared.outbox.push(Outgoing { call: id, member, who, request, operation });
+            shared.outbox.push(Outgoing { call: id, member, who, request: Box::new(request), operation });
             id
         };
         let reply = Reply { shared: self.shared.clone(), id };
         let timer = self.sleep_until(deadline);
-        First { reply, timer: Box::pin(timer) }.await
+        First { reply, timer }.await
     }
 }
 
@@ -153,16 +195,16 @@ struct Timer {
 impl Future for Timer {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut shared = self.shared.borrow_mut();
-        let slot = shared.timers.get_mut(&self.id).expect("invariant: a timer lives as long as its future");
-        poll_slot(slot, cx)
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let shared = &mut *self.shared.borrow_mut();
+        let slot = shared.timers.get_mut(self.id).expect("invariant: a timer lives as long as its future");
+        slot.poll(shared.polled)
     }
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.shared.borrow_mut().timers.remove(&self.id);
+        self.shared.borrow_mut().timers.remove(self.id);
     }
 }
 
@@ -173,40 +215,30 @@ struct Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.shared.borrow_mut().calls.remove(&self.id);
+        self.shared.borrow_mut().calls.remove(self.id);
     }
 }
 
 /// The reply, or the timeout, whichever comes first.
 struct First<T> {
     reply: Reply,
-    timer: Pin<Box<T>>,
+    timer: T,
 }
 
-impl<T: Future<Output = ()>> Future for First<T> {
+impl<T: Future<Output = ()> + Unpin> Future for First<T> {
     type Output = CallResult;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<CallResult> {
         let id = self.reply.id;
         let answered = {
-            let mut shared = self.reply.shared.borrow_mut();
-            let slot = shared.calls.get_mut(&id).expect("invariant: a call lives as long as its future");
-            poll_slot(slot, cx)
+            let shared = &mut *self.reply.shared.borrow_mut();
+            let slot = shared.calls.get_mut(id).expect("invariant: a call lives as long as its future");
+            slot.poll(shared.polled)
         };
-        if answered.is_ready() {
-            return answered;
+        if let Poll::Ready(result) = answered {
+            return Poll::Ready(*result);
         }
-        self.timer.as_mut().poll(cx).map(|()| Err(CallError::TimedOut))
-    }
-}
-
-fn poll_slot<T>(slot: &mut Slot<T>, cx: &mut Context<'_>) -> Poll<T> {
-    match slot.value.take() {
-        Some(value) => Poll::Ready(value),
-        None => {
-            slot.waker = Some(cx.waker().clone());
-            Poll::Pending
-        }
+        Pin::new(&mut self.timer).poll(cx).map(|()| Err(CallError::TimedOut))
     }
 }
 
@@ -219,7 +251,18 @@ impl Shared {
 
     /// Whether someone still waits for an alarm.
     pub(crate) fn is_awaited(&self, alarm: u64) -> bool {
-        self.timers.contains_key(&alarm)
+        self.timers.place(alarm).is_some()
+    }
+
+    /// The program that is being polled: what it awaits keeps its number.
+    pub(super) fn polled(&self) -> TaskId {
+        self.polled
+    }
+
+    fn wake(&mut self, task: Option<TaskId>) {
+        if let Some(task) = task.filter(|task| !self.ready.contains(task)) {
+            self.ready.push_back(task);
+        }
     }
 }
 
@@ -231,33 +274,17 @@ pub(crate) struct Tasks {
     running: usize,
     /// The same, of those that run as long as the others do.
     watching: usize,
-    ready: Arc<Mutex<VecDeque<TaskId>>>,
 }
 
 struct Task {
     /// It runs as long as there is something to see, and the end does not wait for it.
     watches: bool,
     program: Pin<Box<dyn Future<Output = ()>>>,
-    waker: Waker,
-}
-
-struct WakeUp {
-    task: TaskId,
-    ready: Arc<Mutex<VecDeque<TaskId>>>,
-}
-
-impl Wake for WakeUp {
-    fn wake(self: Arc<Self>) {
-        let mut ready = self.ready.lock().expect("invariant: nobody panics while queueing a wake-up");
-        if !ready.contains(&self.task) {
-            ready.push_back(self.task);
-        }
-    }
 }
 
 impl Tasks {
     pub(crate) fn new() -> Tasks {
-        Tasks { shared: Rc::default(), tasks: Vec::new(), running: 0, watching: 0, ready: Arc::default() }
+        Tasks { shared: Rc::default(), tasks: Vec::new(), running: 0, watching: 0 }
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -282,30 +309,33 @@ impl Tasks {
 
     fn add(&mut self, program: impl Future<Output = ()> + 'static, watches: bool) {
         let task = TaskId::try_from(self.tasks.len()).expect("invariant: fewer than 2^32 programs");
-        let waker: Waker = Arc::new(WakeUp { task, ready: self.ready.clone() }).into();
-        waker.wake_by_ref();
-        self.tasks.push(Some(Task { watches, program: Box::pin(program), waker }));
+        self.shared.borrow_mut().wake(Some(task));
+        self.tasks.push(Some(Task { watches, program: Box::pin(program) }));
     }
 
     /// Hands in a reply. Returns whether someone still waits for it.
-    pub(crate) fn reply(&mut self, call: u64, result: CallResult) -> bool {
+    pub(crate) fn reply(&mut self, call: u64, result: Box<CallResult>) -> bool {
         let mut shared = self.shared.borrow_mut();
-        let slot = shared.calls.get_mut(&call);
-        slot.map(|slot| slot.fill(result)).is_some()
+        let Some(slot) = shared.calls.get_mut(call) else { return false };
+        let waits = slot.fill(result);
+        shared.wake(waits);
+        true
     }
 
     /// Rings an alarm. Returns whether someone still waits for it.
     pub(crate) fn ring(&mut self, alarm: u64) -> bool {
         let mut shared = self.shared.borrow_mut();
-        let slot = shared.timers.get_mut(&alarm);
-        slot.map(|slot| slot.fill(())).is_some()
+        let Some(slot) = shared.timers.get_mut(alarm) else { return false };
+        let waits = slot.fill(());
+        shared.wake(waits);
+        true
     }
 
     /// Hands in what came down a stream.
     pub(super) fn tell(&mut self, stream: StreamId, told: Told) {
-        if let Some(incoming) = self.shared.borrow_mut().streams.get_mut(&stream) {
-            incoming.push(told);
-        }
+        let mut shared = self.shared.borrow_mut();
+        let waits = shared.streams.get_mut(&stream).and_then(|incoming| incoming.push(told));
+        shared.wake(waits);
     }
 
     /// Whether every program has ended that does not watch the others.
@@ -322,10 +352,11 @@ impl Tasks {
     pub(crate) fn poll_ready(&mut self, now: Nanos) {
         self.shared.borrow_mut().now = now;
         loop {
-            let next = self.ready.lock().expect("invariant: nobody panics while queueing a wake-up").pop_front();
+            let next = self.shared.borrow_mut().ready.pop_front();
             let Some(id) = next else { return };
             let Some(task) = &mut self.tasks[id as usize] else { continue };
-            let done = task.program.as_mut().poll(&mut Context::from_waker(&task.waker)).is_ready();
+            self.shared.borrow_mut().polled = id;
+            let done = task.program.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
             if done {
                 *if task.watches { &mut self.watching } else { &mut self.running } -= 1;
                 self.tasks[id as usize] = None;

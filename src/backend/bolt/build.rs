@@ -4,8 +4,9 @@
 //! overfill it, then an element for it in the branch above, and so on up. Only one unfinished page a level is in memory.
 
 use super::commit::WRITE_MAX;
+use super::elements::{self, BranchItem, Item, LeafItem};
 use super::format::HEADER_BYTES;
-use super::page::{self, BranchItem, Item, Leaf, LeafItem};
+use super::page::Leaf;
 use super::tree::Root;
 use super::write::Fill;
 use crate::disk::{FileName, OpSink};
@@ -31,7 +32,7 @@ impl Pages {
 
     fn add<I: Item>(&mut self, items: &[I], ops: &mut OpSink<'_>) -> BranchItem {
         let child = self.next;
-        self.add_page(page::encode(child, items, self.page_size), ops);
+        self.add_page(elements::encode(child, items, self.page_size), ops);
         BranchItem { key: items.first().map_or_else(Bytes::new, |item| item.key().clone()), child }
     }
 
@@ -110,7 +111,7 @@ impl TreeBuilder {
     pub(super) fn finish(mut self, inline_max: usize, pages: &mut Pages, ops: &mut OpSink<'_>) -> Root {
         let leaf = mem::take(&mut self.leaf);
         if self.branches.is_empty() && leaf.bytes <= inline_max {
-            let inline = Leaf::parse(page::encode_inline(&leaf.items).into());
+            let inline = Leaf::parse(elements::encode_inline(&leaf.items).into());
             return Root::Inline(inline.expect("invariant: a page that was just encoded can be read"));
         }
         let mut last = pages.add(&leaf.items, ops);

@@ -111,7 +111,7 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::bolt::page::{LeafItem, encode};
+    use crate::backend::bolt::elements::{LeafItem, encode};
 
     /// A leaf of one page of 512 bytes.
     fn page(id: u64) -> Rc<Node> {

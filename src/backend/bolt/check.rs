@@ -407,8 +407,9 @@ impl Page<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::elements::{BranchItem, LeafItem, encode, encode_inline};
     use super::super::format::{encode_freelist, freelist_pages};
-    use super::super::page::{BranchItem, BucketHead, LeafItem, encode, encode_inline};
+    use super::super::page::BucketHead;
     use super::*;
     use crate::disk::DiskError;
     use proptest::prelude::*;

@@ -8,8 +8,8 @@
 
 use super::file::File;
 use super::format::Meta;
-use crate::disk::{FileName, OpId, OpSink};
-use bytes::{Bytes, BytesMut};
+use crate::disk::{FileName, Gather, OpId, OpSink};
+use bytes::Bytes;
 
 /// The unit of a file's length, in bytes.
 const GROW_UNIT: u64 = 32 << 10;
@@ -28,7 +28,7 @@ pub(super) struct Commit {
 #[derive(Debug)]
 enum Stage {
     /// The file has yet to get its name.
-    Held { pages: Vec<(u64, Bytes)>, grow_to: Option<u64> },
+    Held { runs: Vec<Run>, grow_to: Option<u64> },
     /// The pages are on their way.
     Data(OpId),
     /// The meta is.
@@ -37,18 +37,19 @@ enum Stage {
 
 impl Commit {
     /// A transaction's pages, not yet given to the disk.
-    pub(super) fn held(meta: Meta, mut pages: Vec<(u64, Bytes)>, grow_to: Option<u64>) -> Commit {
-        pages.sort_unstable_by_key(|(id, _)| *id);
-        Commit { meta, stage: Stage::Held { pages, grow_to } }
+    pub(super) fn held(meta: Meta, runs: Vec<Run>, grow_to: Option<u64>) -> Commit {
+        Commit { meta, stage: Stage::Held { runs, grow_to } }
     }
 
     /// Gives them to the disk.
     pub(super) fn start(&mut self, file: &File, ops: &mut OpSink<'_>) {
-        let Stage::Held { pages, grow_to } = &self.stage else { return };
+        let Stage::Held { runs, grow_to } = &self.stage else { return };
         if let Some(len) = grow_to {
             ops.truncate(file.name(), *len);
         }
-        write_pages(file.name(), pages, file.page_size, ops);
+        for run in runs {
+            ops.write(file.name(), run.first * file.page_size as u64, run.pages.clone());
+        }
         self.stage = Stage::Data(ops.sync(file.name()));
     }
 
@@ -58,7 +59,7 @@ impl Commit {
             Stage::Data(sync) if sync == op => {
                 // Only now: a meta that outlived its pages would name a tree that is not there.
                 let offset = self.meta.page_id() * u64::from(self.meta.page_size);
-                ops.write(file, offset, self.meta.encode().into());
+                ops.write(file, offset, self.meta.encode());
                 self.stage = Stage::Meta(ops.sync(file));
                 false
             }
@@ -68,28 +69,31 @@ impl Commit {
     }
 }
 
-/// Writes pages, ascending by number; neighbours with one operation.
-pub(super) fn write_pages(file: &FileName, pages: &[(u64, Bytes)], page_size: usize, ops: &mut OpSink<'_>) {
-    let mut rest = pages;
-    while let Some(((first, page), more)) = rest.split_first() {
-        let (mut bytes, mut count) = (page.len(), 1);
-        for (id, page) in more {
-            if *id != first + (bytes / page_size) as u64 || bytes + page.len() > WRITE_MAX {
-                break;
-            }
+/// Pages that follow one another, written with one operation.
+#[derive(Debug, PartialEq)]
+pub(super) struct Run {
+    first: u64,
+    pages: Gather,
+}
+
+/// Joins neighbours among pages.
+pub(super) fn runs(mut pages: Vec<(u64, Bytes)>, page_size: usize) -> Vec<Run> {
+    pages.sort_unstable_by_key(|(id, _)| *id);
+    let mut runs = Vec::new();
+    let mut rest = pages.into_iter().peekable();
+    while let Some((first, page)) = rest.next() {
+        let mut bytes = page.len();
+        let mut run = vec![page];
+        let follows = |bytes, (id, page): &(u64, Bytes)| {
+            *id == first + (bytes / page_size) as u64 && bytes + page.len() <= WRITE_MAX
+        };
+        while let Some((_, page)) = rest.next_if(|next| follows(bytes, next)) {
             bytes += page.len();
-            count += 1;
+            run.push(page);
         }
-        let offset = first * page_size as u64;
-        if count == 1 {
-            ops.write(file, offset, page.clone());
-        } else {
-            let mut run = BytesMut::with_capacity(bytes);
-            rest[..count].iter().for_each(|(_, page)| run.extend_from_slice(page));
-            ops.write(file, offset, run.freeze());
-        }
-        rest = &rest[count..];
+        runs.push(Run { first, pages: Gather::of(run) });
     }
+    runs
 }
 
 /// The length that a file gets when it must hold `needed` bytes.
@@ -100,22 +104,17 @@ pub(super) fn grown(needed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Action;
 
     #[test]
     fn neighbouring_pages_are_one_write() {
         let page = |id: u64, pages: usize| (id, Bytes::from(vec![id as u8; 512 * pages]));
-        let (mut ops, mut next) = (Vec::new(), 0);
-        let pages = [page(4, 1), page(5, 2), page(7, 1), page(9, 1)];
-        write_pages(&"db".into(), &pages, 512, &mut OpSink::new(&mut ops, &mut next));
-        let writes: Vec<(u64, usize)> = ops
-            .iter()
-            .map(|op| match &op.action {
-                Action::Write { offset, data } => (*offset, data.len()),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(writes, [(2048, 2048), (4608, 512)]);
+        let pages = [page(5, 2), page(9, 1), page(4, 1), page(7, 1)];
+        let run = |first, pages: &[&(u64, Bytes)]| Run {
+            first,
+            pages: Gather::of(pages.iter().map(|(_, page)| page.clone()).collect()),
+        };
+        let expected = [run(4, &[&pages[2], &pages[0], &pages[3]]), run(9, &[&pages[1]])];
+        assert_eq!(runs(pages.to_vec(), 512), expected);
     }
 
     #[test]

@@ -11,11 +11,11 @@
 
 use super::build::{Pages, TreeBuilder};
 use super::commit::grown;
+use super::elements::LeafItem;
 use super::engine::Bolt;
 use super::file::File;
 use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, fault};
 use super::open::{dir_of, empty_bucket};
-use super::page::LeafItem;
 use super::totals::Totals;
 use super::tree::{BucketRef, Cursor, Root};
 use super::view::View;
@@ -199,7 +199,7 @@ impl Defrag {
         let before = Meta { root, freelist, high_water: self.pages.next, ..bolt.meta };
         let meta = Meta { txid: before.txid + 1, ..before };
         for meta in [before, meta] {
-            ops.write(&self.tmp, meta.page_id() * u64::from(meta.page_size), meta.encode().into());
+            ops.write(&self.tmp, meta.page_id() * u64::from(meta.page_size), meta.encode());
         }
         let len = grown(meta.high_water * u64::from(meta.page_size));
         ops.truncate(&self.tmp, len);

@@ -2,8 +2,9 @@
 //!
 //! Whether a draft needs a neighbour and how it is cut into pages is said here; `write` makes drafts and spills them.
 
+use super::elements::{self, BranchItem, Item, LeafItem};
 use super::format::PageKind;
-use super::page::{self, BranchItem, Item, Leaf, LeafItem, Node};
+use super::page::{Leaf, Node};
 use super::write::Fill;
 use bytes::Bytes;
 
@@ -12,8 +13,8 @@ use bytes::Bytes;
 pub(super) enum Draft {
     Leaf(Vec<LeafItem>),
     Branch(Vec<BranchItem>),
-    /// A branch whose keys are what they were: its first key, and the page, but for its number.
-    SameKeys(Bytes, Vec<u8>),
+    /// One page that needs no neighbour, written already but for its number: its first key, and the page.
+    Page(Bytes, Vec<u8>),
 }
 
 impl Draft {
@@ -32,25 +33,25 @@ impl Draft {
         match self {
             Draft::Leaf(items) => items.is_empty(),
             Draft::Branch(items) => items.is_empty(),
-            Draft::SameKeys(..) => false,
+            Draft::Page(..) => false,
         }
     }
 
     /// Whether it becomes one page that begins with `key` and needs no neighbour.
     pub(super) fn is_one_page_from(&self, key: &[u8], page_size: usize) -> bool {
         let (bytes, first) = match self {
-            Draft::Leaf(items) => (page::encoded_bytes(items), items.first().map(|item| &item.key)),
-            Draft::Branch(items) => (page::encoded_bytes(items), items.first().map(|item| &item.key)),
-            Draft::SameKeys(first, page) => (page.len(), Some(first)),
+            Draft::Leaf(items) => (elements::encoded_bytes(items), items.first().map(|item| &item.key)),
+            Draft::Branch(items) => (elements::encoded_bytes(items), items.first().map(|item| &item.key)),
+            Draft::Page(first, page) => (page.len(), Some(first)),
         };
         bytes <= page_size && first.is_some_and(|first| first == key) && !self.is_underfull(page_size)
     }
 
     pub(super) fn is_underfull(&self, page_size: usize) -> bool {
         match self {
-            Draft::Leaf(items) => page::encoded_bytes(items) <= page_size / 4,
-            Draft::Branch(items) => items.len() < 2 || page::encoded_bytes(items) <= page_size / 4,
-            Draft::SameKeys(..) => false,
+            Draft::Leaf(items) => elements::encoded_bytes(items) <= page_size / 4,
+            Draft::Branch(items) => items.len() < 2 || elements::encoded_bytes(items) <= page_size / 4,
+            Draft::Page(..) => false,
         }
     }
 }
@@ -60,7 +61,7 @@ pub(super) fn leaf_item(leaf: &Leaf, i: usize) -> LeafItem {
 }
 
 pub(super) fn is_inline(items: &[LeafItem], inline_max: usize) -> bool {
-    page::encoded_bytes(items) <= inline_max && items.iter().all(|item| item.flags == 0)
+    elements::encoded_bytes(items) <= inline_max && items.iter().all(|item| item.flags == 0)
 }
 
 /// Cuts elements into pages. A branch keeps at least two children a page, a leaf one element; an element that is longer
@@ -68,10 +69,10 @@ pub(super) fn is_inline(items: &[LeafItem], inline_max: usize) -> bool {
 pub(super) fn split<I: Item>(items: &[I], page_size: usize, fill: Fill) -> Vec<&[I]> {
     let least = if I::KIND == PageKind::Branch { 2 } else { 1 };
     let threshold = page_size * fill.0 / 100;
-    let (mut rest, mut bytes) = (items, page::encoded_bytes(items));
+    let (mut rest, mut bytes) = (items, elements::encoded_bytes(items));
     let mut parts = Vec::with_capacity(bytes / threshold + 1);
     while bytes > page_size && rest.len() >= 2 * least {
-        let (mut count, mut size) = (0, page::encoded_bytes::<I>(&[]));
+        let (mut count, mut size) = (0, elements::encoded_bytes::<I>(&[]));
         while count < rest.len() - least && (count < least || size + rest[count].bytes() <= threshold) {
             size += rest[count].bytes();
             count += 1;

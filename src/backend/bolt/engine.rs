@@ -1,6 +1,6 @@
 //! The engine: reads over the overlay and the tree, and what drives commits.
 
-use super::commit::{Commit, grown};
+use super::commit::{Commit, grown, runs};
 use super::defrag::Defrag;
 use super::file::File;
 use super::format::{BUCKET_FLAG, Meta, NO_FREELIST, encode_freelist, freelist_pages};
@@ -161,7 +161,7 @@ impl Bolt {
         let needed = meta.high_water * page_size as u64;
         let grow_to = (needed > self.len).then(|| grown(needed));
         self.len = grow_to.unwrap_or(self.len);
-        Ok(Commit::held(meta, written, grow_to))
+        Ok(Commit::held(meta, runs(written, page_size), grow_to))
     }
 
     /// Lets go of the pages that no image and no meta on the disk can need.

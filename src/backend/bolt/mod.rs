@@ -23,9 +23,9 @@
 //!
 //! # Reading order
 //! `format` and `page` are bytes, `file` pages by number, `cache` those in memory, `tree` reading, `scan` every page;
-//! `overlay` is a batch, `freelist` which pages may be taken, `write` a batch becomes pages (by way of `draft`), `commit`
-//! pages become durable; `engine` puts them together, `open` starts it; `image` reads a whole tree while others go on,
-//! `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at everything.
+//! `overlay` is a batch, `freelist` which pages may be taken, `write` a batch becomes pages (by way of `merge`, `draft`
+//! and `elements`), `commit` pages become durable; `engine` puts them together, `open` starts it; `image` reads a whole
+//! tree while others go on, `build` and `defrag` write a dense file; `view` is for inspection, `check` looks at everything.
 //!
 //! # Left out
 //! Making and removing buckets (nested ones and strangers are kept as they are), sequences, read transactions other than
@@ -37,11 +37,13 @@ mod check;
 mod commit;
 mod defrag;
 mod draft;
+mod elements;
 mod engine;
 mod file;
 mod format;
 mod freelist;
 mod image;
+mod merge;
 mod open;
 mod overlay;
 mod page;

@@ -1,10 +1,11 @@
 //! How an engine comes to a file: it makes one, or opens the one that is there.
 
 use super::commit::grown;
+use super::elements::{self, LeafItem};
 use super::engine::Bolt;
 use super::file::File;
 use super::format::{BUCKET_FLAG, Fault, Header, Meta, NO_FREELIST, encode_freelist};
-use super::page::{self, BucketHead, Leaf, LeafItem, Node};
+use super::page::{BucketHead, Leaf, Node};
 use super::scan::{self, Reached};
 use super::totals::Totals;
 use super::tree::{self, BucketRef, Cursor, Root};
@@ -31,9 +32,9 @@ impl Bolt {
     /// Makes a new file with all buckets, empty. It is written as `<file>.new` and gets its name when it is durable, so
     /// that a cut never leaves half a file under the real name. The engine serves meanwhile.
     pub fn create(disk: Rc<dyn DiskRead>, file: FileName, config: BoltConfig, ops: &mut OpSink<'_>) -> Bolt {
-        let empty = BucketHead { root: 0, sequence: 0 }.encode(&page::encode_inline(&[]));
+        let empty = BucketHead { root: 0, sequence: 0 }.encode(&elements::encode_inline(&[]));
         let item = |bucket: Bucket| LeafItem { flags: BUCKET_FLAG, key: bucket.name().into(), value: empty.clone() };
-        let root = page::encode(2, &Bucket::ALL.map(item), config.page_size);
+        let root = elements::encode(2, &Bucket::ALL.map(item), config.page_size);
         let after_root = 2 + (root.len() / config.page_size) as u64;
         let list =
             if config.sync_freelist { encode_freelist(after_root, &[], 1, config.page_size) } else { Vec::new() };
@@ -46,7 +47,7 @@ impl Bolt {
         let all = [older.encode(), meta.encode(), root.clone(), list.clone()].concat();
         let len = grown(all.len() as u64);
         ops.create(&tmp);
-        ops.write(&tmp, 0, all.into());
+        ops.write(&tmp, 0, all);
         ops.truncate(&tmp, len);
         let sync = ops.sync(&tmp);
 
@@ -115,7 +116,7 @@ impl Bolt {
 }
 
 pub(super) fn empty_bucket() -> BucketRef {
-    let leaf = Leaf::parse(page::encode_inline(&[]).into()).expect("invariant: an empty page can be read");
+    let leaf = Leaf::parse(elements::encode_inline(&[]).into()).expect("invariant: an empty page can be read");
     BucketRef { root: Root::Inline(leaf), sequence: 0 }
 }
 

@@ -1,4 +1,4 @@
-//! Leaf and branch pages: views that borrow the page's bytes, and how such pages are written.
+//! Leaf and branch pages: views that borrow the page's bytes.
 //!
 //! ```text
 //!   leaf                                                    branch
@@ -17,6 +17,7 @@
 
 use super::format::{BUCKET_FLAG, ELEMENT_BYTES, Fault, HEADER_BYTES, Header, PageKind, fault, u32_at, u64_at};
 use bytes::Bytes;
+use std::ops::Range;
 
 /// A page of a tree.
 #[derive(Clone, Debug)]
@@ -102,7 +103,7 @@ impl Leaf {
 
     /// Where the key begins and ends, and where the value ends.
     #[inline]
-    fn place(&self, i: usize) -> (usize, usize, usize) {
+    pub(super) fn place(&self, i: usize) -> (usize, usize, usize) {
         let at = HEADER_BYTES + i * ELEMENT_BYTES;
         let key = at + u32_at(&self.bytes, at + 4) as usize;
         let value = key + u32_at(&self.bytes, at + 8) as usize;
@@ -146,9 +147,23 @@ impl Leaf {
         &self.bytes[value..end]
     }
 
+    /// Bytes of the keys and values of some elements.
+    pub(super) fn data_bytes(&self, elements: Range<usize>) -> usize {
+        let lengths = |i| {
+            let (key, _, end) = self.place(i);
+            end - key
+        };
+        elements.map(lengths).sum()
+    }
+
     /// The element with that key, or where it would stand.
     pub(super) fn search(&self, key: &[u8]) -> Result<usize, usize> {
-        let at = partition_point(self.count, |i| self.key(i) < key);
+        self.search_from(0, key)
+    }
+
+    /// The same for a key that does not stand before element `first`.
+    pub(super) fn search_from(&self, first: usize, key: &[u8]) -> Result<usize, usize> {
+        let at = first + partition_point(self.count - first, |i| self.key(first + i) < key);
         if at < self.count && self.key(at) == key { Ok(at) } else { Err(at) }
     }
 }
@@ -289,108 +304,9 @@ fn validate(bytes: &[u8], count: usize, element: impl Fn(usize) -> (u32, u64, u3
     Ok(())
 }
 
-/// An element of a leaf that is being written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LeafItem {
-    pub(super) flags: u32,
-    pub(super) key: Bytes,
-    pub(super) value: Bytes,
-}
-
-/// An element of a branch that is being written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BranchItem {
-    pub(super) key: Bytes,
-    pub(super) child: u64,
-}
-
-/// What a page under construction is made of.
-pub(super) trait Item: Clone {
-    const KIND: PageKind;
-    fn key(&self) -> &Bytes;
-    /// Bytes behind the elements.
-    fn data_bytes(&self) -> usize;
-    fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]);
-
-    /// Bytes that it takes in a page.
-    fn bytes(&self) -> usize {
-        ELEMENT_BYTES + self.data_bytes()
-    }
-}
-
-impl Item for LeafItem {
-    const KIND: PageKind = PageKind::Leaf;
-
-    fn key(&self) -> &Bytes {
-        &self.key
-    }
-
-    fn data_bytes(&self) -> usize {
-        self.key.len() + self.value.len()
-    }
-
-    fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]) {
-        element[..4].copy_from_slice(&self.flags.to_le_bytes());
-        element[4..8].copy_from_slice(&pos.to_le_bytes());
-        element[8..12].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
-        element[12..16].copy_from_slice(&(self.value.len() as u32).to_le_bytes());
-        data[..self.key.len()].copy_from_slice(&self.key);
-        data[self.key.len()..].copy_from_slice(&self.value);
-    }
-}
-
-impl Item for BranchItem {
-    const KIND: PageKind = PageKind::Branch;
-
-    fn key(&self) -> &Bytes {
-        &self.key
-    }
-
-    fn data_bytes(&self) -> usize {
-        self.key.len()
-    }
-
-    fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]) {
-        element[..4].copy_from_slice(&pos.to_le_bytes());
-        element[4..8].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
-        element[8..16].copy_from_slice(&self.child.to_le_bytes());
-        data.copy_from_slice(&self.key);
-    }
-}
-
-/// Bytes of a page that holds the items, its head included and not rounded up.
-pub(super) fn encoded_bytes<I: Item>(items: &[I]) -> usize {
-    HEADER_BYTES + items.iter().map(Item::bytes).sum::<usize>()
-}
-
-/// The page `id` with the items, as many pages long as they need.
-pub(super) fn encode<I: Item>(id: u64, items: &[I], page_size: usize) -> Vec<u8> {
-    let pages = encoded_bytes(items).div_ceil(page_size);
-    encode_exact(id, items, pages * page_size, pages as u32 - 1)
-}
-
-/// The page inside an inline bucket: no longer than it must be, and number 0.
-pub(super) fn encode_inline(items: &[LeafItem]) -> Vec<u8> {
-    encode_exact(0, items, encoded_bytes(items), 0)
-}
-
-fn encode_exact<I: Item>(id: u64, items: &[I], bytes: usize, overflow: u32) -> Vec<u8> {
-    let mut page = vec![0; bytes];
-    let count = u16::try_from(items.len()).expect("invariant: a page is split long before it holds 65,536 elements");
-    Header { id, flags: I::KIND.flag(), count, overflow }.encode(&mut page);
-    let (elements, mut data) = page[HEADER_BYTES..].split_at_mut(items.len() * ELEMENT_BYTES);
-    let mut pos = elements.len();
-    for (item, element) in items.iter().zip(elements.chunks_exact_mut(ELEMENT_BYTES)) {
-        let (place, rest) = std::mem::take(&mut data).split_at_mut(item.data_bytes());
-        item.encode(pos as u32, element, place);
-        pos = pos + place.len() - ELEMENT_BYTES;
-        data = rest;
-    }
-    page
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::elements::{BranchItem, LeafItem, encode};
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;

@@ -9,17 +9,20 @@
 //! - the parts are written to pages from the freelist or from the file's end, the old pages are freed, and the branch
 //!   above, which now has new children, is the next draft.
 //!
-//! Most changes leave a branch its keys: each changed child is one page again and begins with the key that it had. Then
-//! nothing of this is needed for the branch, which is copied with the children's new numbers.
+//! Most changes leave a leaf one page, which is written straight from the old one (`merge`), and a branch its keys: each
+//! changed child is one page again and begins with the key that it had. Then nothing of this is needed for the branch
+//! either, which is copied with the children's new numbers.
 //!
 //! Pages that no change touches stay where they are. A root branch with one child gives way to it. A bucket whose leaf
 //! takes a quarter of a page or less lies in its value in the tree above (inline).
 
-use super::draft::{Draft, is_inline, leaf_item, split};
+use super::draft::{Draft, is_inline, split};
+use super::elements::{self, BranchItem, Item};
 use super::file::File;
 use super::format::fault;
 use super::freelist::Freelist;
-use super::page::{self, Branch, BranchItem, Item, Leaf, LeafItem, Node};
+use super::merge::Plan;
+use super::page::{Branch, Leaf, Node};
 use super::totals::Totals;
 use super::tree::{DEPTH_MAX, Root};
 use crate::backend::{BackendError, Bucket};
@@ -85,7 +88,11 @@ impl Writer<'_> {
         inline_max: usize,
     ) -> Result<Root, BackendError> {
         let (id, node) = root.node(self.file)?;
-        let mut draft = self.change(id, &node, flags, edits, fill, 0)?;
+        // A root that is a leaf has no neighbour to be joined with.
+        let mut draft = match &*node {
+            Node::Leaf(leaf) => self.change_leaf(id, leaf, flags, edits, inline_max)?,
+            node => self.change(id, node, flags, edits, fill, 0)?,
+        };
         if id != 0 {
             self.free(id, &node)?;
         }
@@ -97,7 +104,7 @@ impl Writer<'_> {
                 }
                 Draft::Branch(items) if items.len() == 1 => return Ok(Root::Page(items[0].child)),
                 Draft::Leaf(items) if is_inline(&items, inline_max) => {
-                    let leaf = Leaf::parse(page::encode_inline(&items).into());
+                    let leaf = Leaf::parse(elements::encode_inline(&items).into());
                     return Ok(Root::Inline(leaf.expect("invariant: a page that was just encoded can be read")));
                 }
                 draft => self.spill(draft, fill),
@@ -121,7 +128,7 @@ impl Writer<'_> {
         depth: usize,
     ) -> Result<Draft, BackendError> {
         match node {
-            Node::Leaf(leaf) => self.change_leaf(id, leaf, flags, edits).map(Draft::Leaf),
+            Node::Leaf(leaf) => self.change_leaf(id, leaf, flags, edits, self.file.page_size / 4),
             Node::Branch(_) if depth == DEPTH_MAX => {
                 let expected = format!("a leaf at most {DEPTH_MAX} levels below its root");
                 Err(self.file.error(id, fault(expected, "a branch")))
@@ -130,30 +137,27 @@ impl Writer<'_> {
         }
     }
 
-    fn change_leaf(&mut self, id: u64, leaf: &Leaf, flags: u32, edits: &[Edit]) -> Result<Vec<LeafItem>, BackendError> {
-        let mut items = Vec::with_capacity(leaf.len() + edits.len());
-        let mut at = 0;
-        for Edit { key, value, counted } in edits {
-            let mut old = None;
-            while at < leaf.len() && leaf.key(at) < &key[..] {
-                items.push(leaf_item(leaf, at));
-                at += 1;
+    /// `least`: with so many bytes or fewer it is not written as a page by itself.
+    fn change_leaf(
+        &mut self,
+        id: u64,
+        leaf: &Leaf,
+        flags: u32,
+        edits: &[Edit],
+        least: usize,
+    ) -> Result<Draft, BackendError> {
+        let (file, totals, bucket) = (&self.file, &mut self.totals, self.bucket);
+        let plan = Plan::new(leaf, flags, edits, |Edit { key, value, counted }, old| {
+            if let Some(i) = old.filter(|i| leaf.flags(*i) != flags) {
+                let what = |flags| if flags == 0 { "a pair" } else { "a bucket" };
+                return Err(file.error(id, fault(what(flags), what(leaf.flags(i)))));
             }
-            if at < leaf.len() && leaf.key(at) == &key[..] {
-                if leaf.flags(at) != flags {
-                    let what = |flags| if flags == 0 { "a pair" } else { "a bucket" };
-                    return Err(self.file.error(id, fault(what(flags), what(leaf.flags(at)))));
-                }
-                old = Some(leaf.value(at));
-                at += 1;
+            if let (false, Some(totals)) = (counted, &mut *totals) {
+                totals.change(bucket, key, old.map(|i| leaf.value_slice(i)), value.as_deref());
             }
-            if let (false, Some(totals)) = (counted, &mut self.totals) {
-                totals.change(self.bucket, key, old.as_deref(), value.as_deref());
-            }
-            items.extend(value.iter().map(|value| LeafItem { flags, key: key.clone(), value: value.clone() }));
-        }
-        items.extend((at..leaf.len()).map(|at| leaf_item(leaf, at)));
-        Ok(items)
+            Ok(())
+        })?;
+        Ok(plan.draft(self.file.page_size, least))
     }
 
     fn change_branch(
@@ -181,7 +185,7 @@ impl Writer<'_> {
         if self.keeps_its_keys(branch, &changed) {
             let spill = |(i, draft)| self.spill(draft, fill).iter().map(|item| (i, item.child)).collect::<Vec<_>>();
             let children: Vec<(usize, u64)> = changed.into_iter().flat_map(spill).collect();
-            return Ok(Draft::SameKeys(branch.key_bytes(0), branch.with_children(&children)));
+            return Ok(Draft::Page(branch.key_bytes(0), branch.with_children(&children)));
         }
         let mut changed = changed.into_iter().peekable();
         let slot = |i| match changed.next_if(|(at, _)| *at == i) {
@@ -232,8 +236,8 @@ impl Writer<'_> {
     /// Takes a child as a draft; one that was kept is read, and its page freed.
     fn draft(&mut self, slot: &mut Slot) -> Result<Draft, BackendError> {
         match mem::replace(slot, Slot::Draft(Draft::Leaf(Vec::new()))) {
-            Slot::Draft(Draft::SameKeys(_, page)) => {
-                let node = Node::written(page.into()).expect("invariant: a branch was copied");
+            Slot::Draft(Draft::Page(_, page)) => {
+                let node = Node::written(page.into()).expect("invariant: it is a leaf or a branch");
                 Ok(Draft::of(&node))
             }
             Slot::Draft(draft) => Ok(draft),
@@ -255,7 +259,7 @@ impl Writer<'_> {
                 left.extend(right);
                 Ok(Draft::Branch(left))
             }
-            (Draft::SameKeys(..), _) | (_, Draft::SameKeys(..)) => {
+            (Draft::Page(..), _) | (_, Draft::Page(..)) => {
                 panic!("invariant: drafts are joined by their elements")
             }
             (Draft::Branch(branch), Draft::Leaf(_)) | (Draft::Leaf(_), Draft::Branch(branch)) => {
@@ -271,7 +275,7 @@ impl Writer<'_> {
         match draft {
             Draft::Leaf(items) => self.spill_items(&items, fill),
             Draft::Branch(items) => self.spill_items(&items, fill),
-            Draft::SameKeys(key, mut page) => {
+            Draft::Page(key, mut page) => {
                 let child = self.allocate(1);
                 page[..8].copy_from_slice(&child.to_le_bytes());
                 self.write(child, page);
@@ -284,9 +288,9 @@ impl Writer<'_> {
         let page_size = self.file.page_size;
         let parts = split(items, page_size, fill).into_iter();
         let write = |part: &[I]| {
-            let pages = page::encoded_bytes(part).div_ceil(page_size) as u64;
+            let pages = elements::encoded_bytes(part).div_ceil(page_size) as u64;
             let id = self.allocate(pages);
-            self.write(id, page::encode(id, part, page_size));
+            self.write(id, elements::encode(id, part, page_size));
             BranchItem { key: part.first().map_or_else(Bytes::new, |item| item.key().clone()), child: id }
         };
         parts.map(write).collect()

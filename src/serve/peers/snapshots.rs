@@ -148,7 +148,7 @@ mod tests {
 
     fn head() -> raftpb::Message {
         let snapshot = Snapshot { meta: SnapshotMeta { index: 7, ..SnapshotMeta::default() }, data: Bytes::new() };
-        Message { from: 1, to: 2, term: 3, body: Body::Snapshot(snapshot) }.into()
+        Message { from: 1, to: 2, term: 3, body: Body::Snapshot(Box::new(snapshot)) }.into()
     }
 
     fn gather(chunks: impl Iterator<Item = Chunk>) -> Result<raftpb::Message, Status> {

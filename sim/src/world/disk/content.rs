@@ -2,9 +2,11 @@
 //!
 //! A file is a row of 4 KiB blocks, each behind a count of its holders. What nobody wrote has no block: it reads as
 //! zeros and costs nothing, so a preallocated segment of 64 MB is a number. A clone copies pointers; a write to a block
-//! that is shared copies that block first, and a write of a whole block replaces it. So the live and the durable image
-//! of a database hold its synced pages once, and a fork of a disk costs a pointer a block.
+//! that is shared copies that block first, and a write of just one block puts the writer's own memory in its place. So the
+//! member's cache and the live and the durable image of a database hold its synced pages once, and a fork of a disk
+//! costs a pointer a block.
 
+use bytes::Bytes;
 use std::rc::Rc;
 
 /// Bytes of a block: bbolt's page, so that a page's write is one block's.
@@ -14,10 +16,36 @@ pub(super) const BLOCK: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     /// Block `i` holds the bytes from `i * BLOCK`; `None`, and whatever lies beyond the last one: zeros.
-    blocks: Vec<Option<Rc<[u8]>>>,
+    blocks: Vec<Option<Block>>,
     len: u64,
     /// Where the last byte that was ever written ends; what lies behind it up to `len` was only made room for.
     written: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Block {
+    /// It was written as a whole.
+    Whole(Bytes),
+    /// It was written, or changed, in parts.
+    Parts(Rc<[u8; BLOCK]>),
+}
+
+impl Block {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Block::Whole(bytes) => bytes,
+            Block::Parts(bytes) => &bytes[..],
+        }
+    }
+
+    fn to_mut(&mut self) -> &mut [u8; BLOCK] {
+        if let Block::Whole(bytes) = self {
+            let bytes = <[u8; BLOCK]>::try_from(&bytes[..]).expect("invariant: a block has its length");
+            *self = Block::Parts(Rc::new(bytes));
+        }
+        let Block::Parts(bytes) = self else { panic!("invariant: a block of its own was just made") };
+        Rc::make_mut(bytes)
+    }
 }
 
 impl Content {
@@ -35,22 +63,22 @@ impl Content {
         (self.blocks.iter().flatten().count() * BLOCK) as u64
     }
 
-    pub(super) fn write(&mut self, offset: u64, data: &[u8]) {
+    pub(super) fn write(&mut self, offset: u64, data: &Bytes) {
         for (block, start, piece) in pieces(offset, data) {
-            self.write_in_block(block, start, piece);
+            self.write_in_block(block, start, piece, data);
         }
         let end = offset + data.len() as u64;
         self.len = self.len.max(end);
         self.written = self.written.max(end);
     }
 
-    /// The same write as [`Content::write`] did in `other`, which holds the same bytes by now: whole blocks are shared
-    /// with it instead of copied.
-    pub(super) fn write_sharing(&mut self, offset: u64, data: &[u8], other: &Content) {
+    /// The same write as [`Content::write`] did in `other`, which holds the same bytes by now: whole blocks, and those
+    /// that are written to their end (of a log they are done then), are shared with it instead of copied.
+    pub(super) fn write_sharing(&mut self, offset: u64, data: &Bytes, other: &Content) {
         for (block, start, piece) in pieces(offset, data) {
             match other.blocks.get(block) {
-                Some(Some(same)) if piece.len() == BLOCK => *self.slot(block) = Some(same.clone()),
-                _ => self.write_in_block(block, start, piece),
+                Some(Some(same)) if start + piece.len() == BLOCK => *self.slot(block) = Some(same.clone()),
+                _ => self.write_in_block(block, start, piece, data),
             }
         }
         let end = offset + data.len() as u64;
@@ -66,7 +94,7 @@ impl Content {
             if rest > 0
                 && let Some(Some(last)) = self.blocks.get_mut(full)
             {
-                Rc::make_mut(last)[rest..].fill(0);
+                last.to_mut()[rest..].fill(0);
             }
             self.written = len;
         }
@@ -82,7 +110,7 @@ impl Content {
             let (block, start) = (in_memory(at) / BLOCK, in_memory(at) % BLOCK);
             let (piece, after) = rest.split_at_mut(rest.len().min(BLOCK - start));
             match self.blocks.get(block) {
-                Some(Some(bytes)) => piece.copy_from_slice(&bytes[start..start + piece.len()]),
+                Some(Some(held)) => piece.copy_from_slice(&held.bytes()[start..start + piece.len()]),
                 _ => piece.fill(0),
             }
             at += piece.len() as u64;
@@ -94,30 +122,28 @@ impl Content {
     /// Flips bits of the byte at `at`, if it was ever written.
     pub(super) fn flip(&mut self, at: u64, bits: u8) {
         if let Some(Some(block)) = self.blocks.get_mut(in_memory(at) / BLOCK) {
-            Rc::make_mut(block)[in_memory(at) % BLOCK] ^= bits;
+            block.to_mut()[in_memory(at) % BLOCK] ^= bits;
         }
     }
 
-    fn slot(&mut self, block: usize) -> &mut Option<Rc<[u8]>> {
+    fn slot(&mut self, block: usize) -> &mut Option<Block> {
         if self.blocks.len() <= block {
             self.blocks.resize(block + 1, None);
         }
         &mut self.blocks[block]
     }
 
-    fn write_in_block(&mut self, block: usize, start: usize, piece: &[u8]) {
+    /// Writes a piece of `data` into a block.
+    fn write_in_block(&mut self, block: usize, start: usize, piece: &[u8], data: &Bytes) {
         let slot = self.slot(block);
-        match slot {
-            Some(bytes) if piece.len() < BLOCK => {
-                Rc::make_mut(bytes)[start..start + piece.len()].copy_from_slice(piece)
-            }
-            None if piece.len() < BLOCK => {
-                let mut bytes = [0; BLOCK];
-                bytes[start..start + piece.len()].copy_from_slice(piece);
-                *slot = Some(Rc::new(bytes));
-            }
-            _ => *slot = Some(Rc::from(piece)),
+        if piece.len() == BLOCK {
+            // A part of more than a block is copied: it would keep all of it in memory.
+            let whole = if data.len() == BLOCK { data.clone() } else { Bytes::copy_from_slice(piece) };
+            *slot = Some(Block::Whole(whole));
+            return;
         }
+        let block = slot.get_or_insert_with(|| Block::Parts(Rc::new([0; BLOCK])));
+        block.to_mut()[start..start + piece.len()].copy_from_slice(piece);
     }
 }
 
@@ -167,7 +193,7 @@ mod tests {
                     plain.resize(offset, 0);
                 } else {
                     let data: Vec<u8> = (0..len).map(|i| byte.wrapping_add(i as u8)).collect();
-                    content.write(offset as u64, &data);
+                    content.write(offset as u64, &Bytes::from(data.clone()));
                     grown(&mut plain, offset, &data);
                 }
                 clones.push((content.clone(), plain.clone()));
@@ -187,11 +213,12 @@ mod tests {
         let mut live = Content::default();
         live.truncate(64_000_000);
         assert_eq!((live.len(), live.written(), live.allocated()), (64_000_000, 0, 0));
-        let page = [7; BLOCK];
+        let page = Bytes::from(vec![7; BLOCK]);
         live.write(BLOCK as u64, &page);
         let mut durable = Content::default();
         durable.write_sharing(BLOCK as u64, &page, &live);
-        assert!(Rc::ptr_eq(live.blocks[1].as_ref().unwrap(), durable.blocks[1].as_ref().unwrap()));
+        let memory = |content: &Content| content.blocks[1].as_ref().unwrap().bytes().as_ptr();
+        assert_eq!([memory(&live), memory(&durable)], [page.as_ptr(); 2]);
         assert_eq!(durable.len(), 2 * BLOCK as u64);
         live.flip(BLOCK as u64, 1);
         assert_eq!((whole(&durable)[BLOCK], live.allocated()), (7, BLOCK as u64));

@@ -5,12 +5,13 @@ use super::content::Content;
 use crate::scenario::Unsynced;
 use crate::world::random::Stream;
 use bytes::Bytes;
+use seedbed::disk::Gather;
 use std::collections::VecDeque;
 
 /// A change that no sync has covered yet.
 #[derive(Clone, Debug)]
 pub(super) enum Pending {
-    Write { offset: u64, data: Bytes },
+    Write { offset: u64, data: Gather },
     Truncate { len: u64 },
 }
 
@@ -54,7 +55,9 @@ impl Inode {
         let shares = count == self.pending.len() && !self.parted;
         for change in self.pending.drain(..count) {
             match &change {
-                Pending::Write { offset, data } if shares => self.durable.write_sharing(*offset, data, &self.live),
+                Pending::Write { offset, data } if shares => {
+                    each(*offset, data, |offset, piece| self.durable.write_sharing(offset, piece, &self.live));
+                }
                 change => apply(&mut self.durable, change),
             }
         }
@@ -91,12 +94,13 @@ impl Inode {
             }
             return;
         };
-        let (offset, end) = (*offset, *offset + data.len() as u64);
+        let (offset, data) = (*offset, data.joined());
+        let end = offset + data.len() as u64;
         let mut from = offset;
         while from < end {
             let to = ((from / SECTOR + 1) * SECTOR).min(end);
             if fate.chance(keep_ppm) {
-                self.durable.write(from, &data[(from - offset) as usize..(to - offset) as usize]);
+                self.durable.write(from, &data.slice((from - offset) as usize..(to - offset) as usize));
             }
             from = to;
         }
@@ -105,7 +109,15 @@ impl Inode {
 
 fn apply(content: &mut Content, change: &Pending) {
     match change {
-        Pending::Write { offset, data } => content.write(*offset, data),
+        Pending::Write { offset, data } => each(*offset, data, |offset, piece| content.write(offset, piece)),
         Pending::Truncate { len } => content.truncate(*len),
+    }
+}
+
+/// Does something to each piece of a write, with the byte where it begins.
+fn each(mut offset: u64, data: &Gather, mut act: impl FnMut(u64, &Bytes)) {
+    for piece in data.pieces() {
+        act(offset, piece);
+        offset += piece.len() as u64;
     }
 }

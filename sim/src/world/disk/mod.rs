@@ -39,7 +39,7 @@ use inode::{Inode, Pending};
 use names::{Change, Names};
 use seedbed::disk::{Action, DiskError, DiskOp, OpId};
 use seedbed::time::Nanos;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// What a disk writes as a whole, in bytes.
@@ -52,7 +52,7 @@ pub(crate) struct SimDisk {
     /// Files by number. One that no name stands for any more is empty.
     inodes: Vec<Rc<Inode>>,
     /// Syncs that are out. (A member that starts anew numbers from 1 again; who waited for the older one is gone.)
-    syncs: BTreeMap<OpId, Covers>,
+    syncs: Vec<(OpId, Covers)>,
     /// Sectors that cannot be read: (inode, sector).
     latent: BTreeSet<(u32, u64)>,
     /// The next operation begins when the one before has ended.
@@ -93,7 +93,7 @@ impl SimDisk {
         SimDisk {
             names: Names::default(),
             inodes: Vec::new(),
-            syncs: BTreeMap::new(),
+            syncs: Vec::new(),
             latent: BTreeSet::new(),
             free_at: 0,
             queue_waits_for: (Slow::Usual, None),
@@ -134,13 +134,25 @@ impl SimDisk {
 
     /// A sync that reported success is done: what was issued before it is durable now, and nothing else.
     pub(crate) fn finish(&mut self, op: &DiskOp) {
-        let Some(covers) = self.syncs.remove(&op.id).filter(|_| !self.faults.lying) else { return };
+        let Some(at) = self.syncs.iter().position(|(id, _)| *id == op.id) else { return };
+        let (_, covers) = self.syncs.swap_remove(at);
+        if self.faults.lying {
+            return;
+        }
         match covers {
             Covers::File(inode, changes) => self.inode_mut(inode).flush(changes),
             Covers::Names(below) => {
                 self.names.flush(&op.file, below);
                 self.forget_nameless();
             }
+        }
+    }
+
+    /// Few are out at once. One of an older life with the same number is forgotten.
+    fn sync_begins(&mut self, id: OpId, covers: Covers) {
+        match self.syncs.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, before)) => *before = covers,
+            None => self.syncs.push((id, covers)),
         }
     }
 
@@ -168,7 +180,7 @@ impl SimDisk {
     }
 
     fn change_live(&mut self, op: &DiskOp) -> Result<(), DiskError> {
-        let found = self.names.get(&op.file).ok_or_else(|| DiskError::NotFound { file: op.file.clone() });
+        let found = self.names.find(&op.file).ok_or_else(|| DiskError::NotFound { file: op.file.clone() });
         match &op.action {
             Action::Create => {
                 let inode = u32::try_from(self.inodes.len()).expect("invariant: fewer than 2^32 files are created");
@@ -183,7 +195,7 @@ impl SimDisk {
             Action::Truncate { len } => self.inode_mut(found?).change(Pending::Truncate { len: *len }),
             Action::Sync => {
                 let inode = found?;
-                self.syncs.insert(op.id, Covers::File(inode, self.inodes[inode as usize].changed()));
+                self.sync_begins(op.id, Covers::File(inode, self.inodes[inode as usize].changed()));
             }
             Action::Rename { to } => {
                 found?;
@@ -194,7 +206,7 @@ impl SimDisk {
                 self.names.change(&op.file, Change::Unset(op.file.clone()));
             }
             Action::SyncDir => {
-                self.syncs.insert(op.id, Covers::Names(self.names.changed()));
+                self.sync_begins(op.id, Covers::Names(self.names.changed()));
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::super::random::Stream;
 use crate::scenario::Unsynced;
 use seedbed::disk::FileName;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Which inode a name stands for.
 type Table = BTreeMap<FileName, u32>;
@@ -17,6 +18,8 @@ pub(super) struct Names {
     journal: Vec<NameChange>,
     /// Numbers the changes.
     changed: u64,
+    /// The name that was looked for last, most often the log's: it comes again by the same pointer.
+    recent: Option<(FileName, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +43,18 @@ impl Names {
         self.live.get(file).copied()
     }
 
+    /// The same for the file of an operation.
+    pub(super) fn find(&mut self, file: &FileName) -> Option<u32> {
+        if let Some((name, inode)) = &self.recent
+            && Arc::ptr_eq(name, file)
+        {
+            return Some(*inode);
+        }
+        let inode = self.get(file)?;
+        self.recent = Some((file.clone(), inode));
+        Some(inode)
+    }
+
     /// All files that the member sees.
     pub(super) fn live(&self) -> &Table {
         &self.live
@@ -58,6 +73,7 @@ impl Names {
     /// Changes the live names. The change belongs to the directory of `file`.
     pub(super) fn change(&mut self, file: &str, change: Change) {
         let directory = file.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+        self.recent = None;
         apply(&mut self.live, &change);
         self.journal.push(NameChange { number: self.changed, directory, change });
         self.changed += 1;
@@ -77,6 +93,7 @@ impl Names {
 
     /// The power goes off: changes are kept up to a point, and lost after it, as in a journal.
     pub(super) fn crash(&mut self, unsynced: Unsynced, fate: &mut Stream) {
+        self.recent = None;
         let kept = match unsynced {
             Unsynced::Lost => 0,
             Unsynced::Kept => self.journal.len(),
