@@ -46,9 +46,7 @@ impl Item for LeafItem {
     }
 
     fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]) {
-        encode_leaf_element(element, self.flags, pos, (self.key.len() as u32, self.value.len() as u32));
-        data[..self.key.len()].copy_from_slice(&self.key);
-        data[self.key.len()..].copy_from_slice(&self.value);
+        encode_pair(self.flags, (&self.key, &self.value), pos, element, data);
     }
 }
 
@@ -135,9 +133,7 @@ impl PageWriter {
     /// Adds a leaf's element.
     pub(super) fn pair(&mut self, flags: u32, key: &[u8], value: &[u8]) {
         let (pos, element, data) = self.place(key.len() + value.len());
-        encode_leaf_element(element, flags, pos, (key.len() as u32, value.len() as u32));
-        data[..key.len()].copy_from_slice(key);
-        data[key.len()..].copy_from_slice(value);
+        encode_pair(flags, (key, value), pos, element, data);
     }
 
     /// Adds elements of another leaf. Where their keys and values lie close together, these are copied at once.
@@ -164,6 +160,13 @@ impl PageWriter {
     pub(super) fn finish(self) -> Vec<u8> {
         self.page
     }
+}
+
+/// An element of a leaf, and its bytes behind the elements.
+fn encode_pair(flags: u32, (key, value): (&[u8], &[u8]), pos: u32, element: &mut [u8], data: &mut [u8]) {
+    encode_leaf_element(element, flags, pos, (key.len() as u32, value.len() as u32));
+    data[..key.len()].copy_from_slice(key);
+    data[key.len()..].copy_from_slice(value);
 }
 
 fn encode_leaf_element(element: &mut [u8], flags: u32, pos: u32, (key, value): (u32, u32)) {
