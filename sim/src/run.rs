@@ -4,7 +4,7 @@
 
 use crate::scenario::Scenario;
 use crate::world::{Options, Outcome, World};
-use seedbed::time::Nanos;
+use seedbed::time::{MILLISECOND, Nanos};
 use std::cell::RefCell;
 use std::panic::{self, PanicHookInfo};
 use std::rc::Rc;
@@ -20,6 +20,10 @@ pub struct Ran {
     pub cpu: Nanos,
 }
 
+/// madsim's clock follows the world's in steps of at least so much: nothing in a run reads it, and moving it takes as
+/// long as a good part of an event.
+const CLOCK_STEP: Nanos = MILLISECOND;
+
 /// Runs a scenario with a seed on a thread of its own. `Err` is the message of a panic of the harness itself.
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Ran, String> {
     install_panic_hook();
@@ -33,7 +37,13 @@ pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Result<Ran, Stri
         let outcome = runtime.block_on(async move {
             let clock = madsim::time::TimeHandle::current();
             let world = World::new(Rc::new(scenario), seed, options);
-            world.run(|elapsed| clock.advance(Duration::from_nanos(elapsed)))
+            let mut behind = 0;
+            world.run(|elapsed| {
+                behind += elapsed;
+                if behind >= CLOCK_STEP {
+                    clock.advance(Duration::from_nanos(std::mem::take(&mut behind)));
+                }
+            })
         });
         drop(runtime);
         Ran { outcome, cpu: thread_cpu_time() - began }

@@ -68,7 +68,15 @@ impl Member {
     }
 
     /// Applies one slice of what is committed, if the last one is done.
+    #[inline(always)]
     pub(super) fn run_apply_loop(&mut self, now: Now, fx: &mut Effects) {
+        if !self.apply.queue.is_empty() || self.apply.dying.is_some() {
+            self.apply_slice(now, fx);
+        }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn apply_slice(&mut self, now: Now, fx: &mut Effects) {
         if self.apply.dying.is_some() {
             self.die_after_the_batch(fx);
             return;

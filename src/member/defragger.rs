@@ -67,10 +67,15 @@ impl Member {
         matches!(self.defragger.stage, Stage::Copying | Stage::Naming)
     }
 
+    #[inline(always)]
     pub(super) fn run_defragger(&mut self, now: Now, fx: &mut Effects) {
-        if fx.stop.is_some() {
-            return;
+        if (self.defragmenting() || !self.defragger.asked.is_empty()) && fx.stop.is_none() {
+            self.defragment(now, fx);
         }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn defragment(&mut self, now: Now, fx: &mut Effects) {
         if self.defragger.stage == Stage::Idle && !self.defragger.asked.is_empty() && !self.store_is_held() {
             self.defragger.stage = Stage::Committing;
             self.defragger.since = now.mono;

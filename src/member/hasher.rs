@@ -73,6 +73,7 @@ impl Member {
     }
 
     /// Hashes the whole database for whoever wants that: in one go, as etcd does, and at the price of every byte.
+    #[inline(never)] // See `Member::run`.
     fn hash_everything(&mut self, fx: &mut Effects) {
         for id in std::mem::take(&mut self.hasher.whole) {
             let store = &self.state.store;
@@ -87,10 +88,17 @@ impl Member {
 
     /// Hashes a slice, if somebody waits for a hash.
     pub(super) fn run_hasher(&mut self, now: Now, fx: &mut Effects) {
-        if !self.store_is_closed() {
+        if !self.hasher.whole.is_empty() && !self.store_is_closed() {
             self.hash_everything(fx);
         }
-        if now.mono < self.hasher.next_at || self.store_is_closed() || fx.stop.is_some() {
+        if !self.hasher.asked.is_empty() && now.mono >= self.hasher.next_at && !self.store_is_closed() {
+            self.hash_for_next(now, fx);
+        }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn hash_for_next(&mut self, now: Now, fx: &mut Effects) {
+        if fx.stop.is_some() {
             return;
         }
         let Some(&(asker, revision)) = self.hasher.asked.front() else { return };

@@ -58,18 +58,23 @@ impl Member {
             self.lease_loop.next_at = now.mono + INTERVAL;
         }
         if self.state.lessor.is_primary() && self.lease_loop.next_at <= now.mono {
-            self.lease_loop.next_at = now.mono + INTERVAL;
-            // The rate is that of a second, and the loop comes by twice in it.
-            let expired = self.state.lessor.expired(now.mono, self.config.lease_revoke_rate / 2);
-            if self.config.bugs.on(Bug::StaleLeaderRevokes) {
-                self.revoke_expired(self.raft.term(), &expired);
-            } else if !expired.is_empty() {
-                self.confirm_leadership(now, expired);
-            }
-            let checkpoints = self.state.lessor.due_checkpoints(now.mono);
-            self.propose_checkpoints(checkpoints);
+            self.count_down(now);
         }
         self.answer_lease_questions(now, fx);
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn count_down(&mut self, now: Now) {
+        self.lease_loop.next_at = now.mono + INTERVAL;
+        // The rate is that of a second, and the loop comes by twice in it.
+        let expired = self.state.lessor.expired(now.mono, self.config.lease_revoke_rate / 2);
+        if self.config.bugs.on(Bug::StaleLeaderRevokes) {
+            self.revoke_expired(self.raft.term(), &expired);
+        } else if !expired.is_empty() {
+            self.confirm_leadership(now, expired);
+        }
+        let checkpoints = self.state.lessor.due_checkpoints(now.mono);
+        self.propose_checkpoints(checkpoints);
     }
 
     /// A majority says that this member leads: what has expired is over. But one that lost the lead and won it again while

@@ -383,9 +383,13 @@ impl Member {
     /// Tells the others its name and where clients reach it, if they do not know; stops, if it was removed.
     pub(super) fn run_membership(&mut self, now: Now, fx: &mut Effects) {
         let leaves_now = self.membership.leaves_at.is_some_and(|at| at <= now.mono);
-        if self.membership.settled && !leaves_now {
-            return;
+        if !self.membership.settled || leaves_now {
+            self.settle_membership(leaves_now, now, fx);
         }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn settle_membership(&mut self, leaves_now: bool, now: Now, fx: &mut Effects) {
         let own = self.config.id;
         if self.membership.leaves_at.is_none() && self.membership.cluster().removed.contains(&own) {
             self.membership.leaves_at = Some(now.mono + STAYS_FOR);

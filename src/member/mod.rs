@@ -177,6 +177,9 @@ impl Member {
     }
 
     /// Lets every loop do what it can, then says when to be woken.
+    ///
+    /// Most loops mostly have nothing to do, and that is all there is to most steps. So asking them is compiled into
+    /// this function, and what they do is kept out of it: a step then touches little code.
     fn run(&mut self, now: Now, fx: &mut Effects) {
         self.notice_raft_events(now, fx);
         self.propose_waiting(fx);

@@ -77,11 +77,21 @@ impl Member {
         }
     }
 
-    /// Takes Readys until one has to wait for the disk.
+    /// Takes Readys until one has to wait for the disk. Asked several times in each step, mostly for nothing.
+    #[inline(always)]
     pub(super) fn run_raft_loop(&mut self, now: Now, fx: &mut Effects) {
-        if self.raft_loop.saving.is_none() {
-            self.demote_if_deposed();
+        if self.raft_loop.saving.is_some() {
+            return;
         }
+        self.demote_if_deposed();
+        if fx.stop.is_none() && self.raft.has_ready() {
+            self.take_readys(now, fx);
+        }
+    }
+
+    /// One after the other: what a Ready that needs no save lets happen is in the next.
+    #[inline(never)] // See `Member::run`.
+    fn take_readys(&mut self, now: Now, fx: &mut Effects) {
         while self.raft_loop.saving.is_none() && fx.stop.is_none() && self.raft.has_ready() {
             let mut ready = self.raft.ready();
             self.send(std::mem::take(&mut ready.messages), fx);
@@ -168,13 +178,17 @@ impl Member {
         self.raft.advance();
     }
 
-    fn send(&mut self, messages: Vec<Message>, fx: &mut Effects) {
-        for message in messages {
+    fn send(&mut self, mut messages: Vec<Message>, fx: &mut Effects) {
+        if messages.is_empty() {
+            return;
+        }
+        for message in messages.drain(..) {
             match message.body {
                 Body::Snapshot(_) => self.sender.queue(message),
                 _ => fx.messages.push(message),
             }
         }
+        self.raft.reuse(messages);
     }
 
     /// Whether this member leads.

@@ -173,9 +173,13 @@ impl Member {
         self.ask_read_index(now);
         // An answer may be there at once (a sole voter), and then a batch that gathered meanwhile may ask too.
         self.run_raft_loop(now, fx);
-        if self.store_is_closed() {
-            return;
+        if !self.reads.confirmed.is_empty() && !self.store_is_closed() {
+            self.serve_confirmed(now, fx);
         }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn serve_confirmed(&mut self, now: Now, fx: &mut Effects) {
         let applied = self.state.store.consistent_index();
         while fx.stop.is_none()
             && let Some((_, read)) = self.reads.confirmed.pop_front_if(|(index, _)| *index <= applied)
@@ -195,16 +199,24 @@ impl Member {
         self.copying() || self.store_is_replaced()
     }
 
+    #[inline(always)]
     fn ask_read_index(&mut self, now: Now) {
+        let waits = self.reads.asking.as_ref().is_some_and(|batch| now.mono < batch.retry_at);
+        if !waits && (self.reads.asking.is_some() || !self.reads.gathering.is_empty()) {
+            self.ask_for_gathered(now);
+        }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn ask_for_gathered(&mut self, now: Now) {
         let reads = &mut self.reads;
         let ctx = reads.next_ctx;
         match &mut reads.asking {
-            None if reads.gathering.is_empty() => return,
             None => {
                 let gathered = std::mem::take(&mut reads.gathering);
                 reads.asking = Some(Batch { ctxs: ctx..=ctx, retry_at: now.mono + RETRY, reads: gathered });
             }
-            Some(batch) if batch.retry_at <= now.mono => {
+            Some(batch) => {
                 batch.retry_at = now.mono + RETRY;
                 if self.config.bugs.on(Bug::ReadindexCtxReplay) {
                     // The question that the leader may have answered long ago, once more (etcd #20418).
@@ -213,7 +225,6 @@ impl Member {
                 }
                 batch.ctxs = *batch.ctxs.start()..=ctx;
             }
-            Some(_) => return,
         }
         reads.next_ctx += 1;
         self.raft.read_index(ctx);

@@ -13,6 +13,9 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 /// backlog does not hold everything else up.
 const MAX_COMMITTED_BYTES: u64 = 1 << 20;
 
+/// So many emptied lists are kept: a Ready has two.
+const SPARE_MAX: usize = 2;
+
 /// One member of a Raft cluster, as a value: messages, ticks and proposals go in, a [`Ready`] comes out.
 ///
 /// Invariants:
@@ -60,6 +63,8 @@ pub struct Raft {
     pub(super) messages_after_save: Vec<Message>,
     pub(super) read_states: Vec<ReadState>,
     pub(super) events: Vec<RaftEvent>,
+    /// Lists that the owner has emptied and given back, for their room.
+    spare: Vec<Vec<Message>>,
 
     /// The hard state of the last Ready that had one.
     handed_state: HardState,
@@ -148,6 +153,7 @@ impl Raft {
             messages_after_save: Vec::new(),
             read_states: Vec::new(),
             events: Vec::new(),
+            spare: Vec::new(),
             handed_state: hard_state,
             out: None,
         };
@@ -247,14 +253,22 @@ impl Raft {
         let hard_state = (state != self.handed_state).then_some(state);
         self.handed_state = state;
         Ready {
-            messages: std::mem::take(&mut self.messages),
-            messages_after_save: std::mem::take(&mut self.messages_after_save),
+            messages: take(&mut self.messages, &mut self.spare),
+            messages_after_save: take(&mut self.messages_after_save, &mut self.spare),
             must_sync: promised || !entries.is_empty() || snapshot.is_some(),
             snapshot,
             entries,
             hard_state,
             committed: self.log.hand_out(self.acknowledged(), MAX_COMMITTED_BYTES),
             reads: std::mem::take(&mut self.read_states),
+        }
+    }
+
+    /// Takes a list of a Ready back whose messages have left: the next ones need not allocate.
+    pub fn reuse(&mut self, mut sent: Vec<Message>) {
+        if self.spare.len() < SPARE_MAX {
+            sent.clear();
+            self.spare.push(sent);
         }
     }
 
@@ -401,6 +415,11 @@ impl Raft {
     pub fn take_events(&mut self, into: &mut Vec<RaftEvent>) {
         into.append(&mut self.events);
     }
+}
+
+/// What a list holds. If that is anything, the list goes on in room that was given back.
+fn take(list: &mut Vec<Message>, spare: &mut Vec<Vec<Message>>) -> Vec<Message> {
+    if list.is_empty() { Vec::new() } else { std::mem::replace(list, spare.pop().unwrap_or_default()) }
 }
 
 /// Cuts off what a snapshot superseded. A received snapshot replaces the log, but a WAL is only appended to: entries

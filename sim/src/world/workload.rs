@@ -13,24 +13,28 @@ const PAST: u64 = 100;
 
 /// The keys of workload `kv`: `k0`, `k1`, …
 fn key(number: u64) -> Bytes {
-    let mut key = vec![b'k'];
-    push_decimal(number, &mut key);
+    let mut room = [0; DIGITS_MAX];
+    let digits = decimal(number, &mut room);
+    let mut key = Vec::with_capacity(1 + digits.len());
+    key.push(b'k');
+    key.extend_from_slice(digits);
     key.into()
 }
 
-/// Clients make names all the time: by hand this takes a tenth of what `format!` does.
-fn push_decimal(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut first = digits.len();
+/// So many digits has a `u64` at most.
+const DIGITS_MAX: usize = 20;
+
+/// A number's digits. Clients make names all the time: by hand this takes a tenth of what `format!` does.
+fn decimal(mut number: u64, room: &mut [u8; DIGITS_MAX]) -> &[u8] {
+    let mut first = room.len();
     loop {
         first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
+        room[first] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return &room[first..];
         }
     }
-    out.extend_from_slice(&digits[first..]);
 }
 
 /// One client of workload `kv`: a request every `clients / rate` seconds on average, one after the other, of the kinds
@@ -139,12 +143,17 @@ fn draw(mix: &Mix, random: &mut Stream) -> Kind {
 
 /// A value that no other write has, so that a read tells which write it saw.
 fn value(client: u32, count: u64, workload: &Workload, random: &mut Stream) -> Bytes {
-    let mut value = vec![b'c'];
-    push_decimal(client.into(), &mut value);
+    let bytes = random.within(Range64::new(workload.value_bytes.lo.into(), workload.value_bytes.hi.into())) as usize;
+    let mut rooms = [[0; DIGITS_MAX]; 2];
+    let [client_room, count_room] = &mut rooms;
+    let (client, count) = (decimal(client.into(), client_room), decimal(count, count_room));
+    let name = 2 + client.len() + count.len();
+    let mut value = Vec::with_capacity(name.max(bytes));
+    value.push(b'c');
+    value.extend_from_slice(client);
     value.push(b'.');
-    push_decimal(count, &mut value);
-    let bytes = random.within(Range64::new(workload.value_bytes.lo.into(), workload.value_bytes.hi.into()));
-    value.resize(value.len().max(bytes as usize), b'.');
+    value.extend_from_slice(count);
+    value.resize(name.max(bytes), b'.');
     value.into()
 }
 

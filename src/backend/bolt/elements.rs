@@ -26,7 +26,9 @@ pub(super) trait Item: Clone {
     fn key(&self) -> &Bytes;
     /// Bytes behind the elements.
     fn data_bytes(&self) -> usize;
-    fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]);
+    /// Its element, if its data is `pos` bytes behind that.
+    fn element(&self, pos: u32) -> Element;
+    fn add_data(&self, page: &mut Vec<u8>);
 
     /// Bytes that it takes in a page.
     fn bytes(&self) -> usize {
@@ -45,8 +47,13 @@ impl Item for LeafItem {
         self.key.len() + self.value.len()
     }
 
-    fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]) {
-        encode_pair(self.flags, (&self.key, &self.value), pos, element, data);
+    fn element(&self, pos: u32) -> Element {
+        leaf_element(self.flags, pos, self.key.len(), self.value.len())
+    }
+
+    fn add_data(&self, page: &mut Vec<u8>) {
+        page.extend_from_slice(&self.key);
+        page.extend_from_slice(&self.value);
     }
 }
 
@@ -61,11 +68,16 @@ impl Item for BranchItem {
         self.key.len()
     }
 
-    fn encode(&self, pos: u32, element: &mut [u8], data: &mut [u8]) {
+    fn element(&self, pos: u32) -> Element {
+        let mut element = [0; ELEMENT_BYTES];
         element[..4].copy_from_slice(&pos.to_le_bytes());
         element[4..8].copy_from_slice(&(self.key.len() as u32).to_le_bytes());
         element[8..16].copy_from_slice(&self.child.to_le_bytes());
-        data.copy_from_slice(&self.key);
+        element
+    }
+
+    fn add_data(&self, page: &mut Vec<u8>) {
+        page.extend_from_slice(&self.key);
     }
 }
 
@@ -88,8 +100,8 @@ pub(super) fn encode_inline(items: &[LeafItem]) -> Vec<u8> {
 fn encode_exact<I: Item>(id: u64, items: &[I], bytes: usize, overflow: u32) -> Vec<u8> {
     let mut page = PageWriter::new(Header { id, flags: I::KIND.flag(), count: count(items.len()), overflow }, bytes);
     for item in items {
-        let (pos, element, data) = page.place(item.data_bytes());
-        item.encode(pos, element, data);
+        page.add_element(0, |pos| item.element(pos));
+        item.add_data(&mut page.page);
     }
     page.finish()
 }
@@ -98,21 +110,22 @@ fn count(elements: usize) -> u16 {
     u16::try_from(elements).expect("invariant: a page is split long before it holds 65,536 elements")
 }
 
-/// A page that is being written, element by element.
+/// A page that is being written, element by element: keys and values are added at its end.
 #[derive(Debug)]
 pub(super) struct PageWriter {
     page: Vec<u8>,
-    /// Where the next element goes, and where its key and value go.
-    element: usize,
-    data: usize,
+    /// Where the next element goes.
+    next: usize,
+    /// Of the whole page.
+    bytes: usize,
 }
 
 impl PageWriter {
     fn new(header: Header, bytes: usize) -> PageWriter {
-        let mut page = vec![0; bytes];
+        let mut page = Vec::with_capacity(bytes);
+        page.resize(HEADER_BYTES + usize::from(header.count) * ELEMENT_BYTES, 0);
         header.encode(&mut page);
-        let data = HEADER_BYTES + usize::from(header.count) * ELEMENT_BYTES;
-        PageWriter { page, element: HEADER_BYTES, data }
+        PageWriter { page, next: HEADER_BYTES, bytes }
     }
 
     /// A leaf of one page, which has yet to get its number.
@@ -120,58 +133,56 @@ impl PageWriter {
         PageWriter::new(Header { id: 0, flags: PageKind::Leaf.flag(), count: count(elements), overflow: 0 }, page_size)
     }
 
-    /// Makes room for an element with so many bytes behind the elements: its `pos`, itself, and these bytes.
-    fn place(&mut self, bytes: usize) -> (u32, &mut [u8], &mut [u8]) {
-        let pos = (self.data - self.element) as u32;
-        let (head, tail) = self.page.split_at_mut(self.data);
-        let element = &mut head[self.element..self.element + ELEMENT_BYTES];
-        self.element += ELEMENT_BYTES;
-        self.data += bytes;
-        (pos, element, &mut tail[..bytes])
+    /// Adds an element, which is told how far behind it its data is: that goes `ahead` bytes beyond the page's end.
+    fn add_element(&mut self, ahead: usize, element: impl FnOnce(u32) -> Element) {
+        let pos = (self.page.len() + ahead - self.next) as u32;
+        self.page[self.next..self.next + ELEMENT_BYTES].copy_from_slice(&element(pos));
+        self.next += ELEMENT_BYTES;
     }
 
     /// Adds a leaf's element.
     pub(super) fn pair(&mut self, flags: u32, key: &[u8], value: &[u8]) {
-        let (pos, element, data) = self.place(key.len() + value.len());
-        encode_pair(flags, (key, value), pos, element, data);
+        self.add_element(0, |pos| leaf_element(flags, pos, key.len(), value.len()));
+        self.page.extend_from_slice(key);
+        self.page.extend_from_slice(value);
     }
 
     /// Adds elements of another leaf. Where their keys and values lie close together, these are copied at once.
     pub(super) fn copy(&mut self, leaf: &Leaf, elements: Range<usize>) {
         let (start, _, _) = leaf.place(elements.start);
-        let mut end = start;
-        let first = self.data;
+        let (mut end, mut copied) = (start, elements.end);
         for i in elements.clone() {
             let (key, value, next) = leaf.place(i);
             if key != end {
                 // A stranger's page, with gaps or in another order.
-                for i in i..elements.end {
-                    self.pair(leaf.flags(i), leaf.key(i), leaf.value_slice(i));
-                }
+                copied = i;
                 break;
             }
-            let (pos, element, _) = self.place(next - key);
-            encode_leaf_element(element, leaf.flags(i), pos, ((value - key) as u32, (next - value) as u32));
+            self.add_element(key - start, |pos| leaf_element(leaf.flags(i), pos, value - key, next - value));
             end = next;
         }
-        self.page[first..first + end - start].copy_from_slice(&leaf.bytes()[start..end]);
+        self.page.extend_from_slice(&leaf.bytes()[start..end]);
+        for i in copied..elements.end {
+            self.pair(leaf.flags(i), leaf.key(i), leaf.value_slice(i));
+        }
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    /// The page, filled up with zeros.
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        assert!(self.page.len() <= self.bytes, "invariant: a page's bytes are counted before it is written");
+        self.page.resize(self.bytes, 0);
         self.page
     }
 }
 
-/// An element of a leaf, and its bytes behind the elements.
-fn encode_pair(flags: u32, (key, value): (&[u8], &[u8]), pos: u32, element: &mut [u8], data: &mut [u8]) {
-    encode_leaf_element(element, flags, pos, (key.len() as u32, value.len() as u32));
-    data[..key.len()].copy_from_slice(key);
-    data[key.len()..].copy_from_slice(value);
-}
+/// An element as it lies in a page.
+type Element = [u8; ELEMENT_BYTES];
 
-fn encode_leaf_element(element: &mut [u8], flags: u32, pos: u32, (key, value): (u32, u32)) {
+fn leaf_element(flags: u32, pos: u32, key: usize, value: usize) -> Element {
+    let mut element = [0; ELEMENT_BYTES];
     element[..4].copy_from_slice(&flags.to_le_bytes());
     element[4..8].copy_from_slice(&pos.to_le_bytes());
-    element[8..12].copy_from_slice(&key.to_le_bytes());
-    element[12..16].copy_from_slice(&value.to_le_bytes());
+    element[8..12].copy_from_slice(&(key as u32).to_le_bytes());
+    element[12..16].copy_from_slice(&(value as u32).to_le_bytes());
+    element
 }

@@ -18,8 +18,7 @@ use std::ops::Bound;
 #[derive(Debug, Default)]
 pub(super) struct Overlay {
     written: [BTreeMap<Bytes, Written>; Bucket::ALL.len()],
-    /// Where a change is not counted.
-    uncounted: RefCell<Vec<(Bucket, Bytes)>>,
+    uncounted: RefCell<Uncounted>,
     /// Writes, each one counted that changed a key again.
     pub(super) writes: u64,
     /// Bytes of all that was written.
@@ -33,6 +32,37 @@ struct Written {
     counted: Cell<bool>,
 }
 
+/// The keys whose change is not counted, the newest last. They lie end to end: each write adds one, and sharing its key
+/// would cost an allocation.
+#[derive(Debug, Default)]
+struct Uncounted {
+    keys: Vec<u8>,
+    /// The bucket of each, and where it begins.
+    starts: Vec<(Bucket, usize)>,
+}
+
+impl Uncounted {
+    fn push(&mut self, bucket: Bucket, key: &[u8]) {
+        self.starts.push((bucket, self.keys.len()));
+        self.keys.extend_from_slice(key);
+    }
+
+    fn last(&self) -> Option<(Bucket, &[u8])> {
+        self.starts.last().map(|(bucket, start)| (*bucket, &self.keys[*start..]))
+    }
+
+    fn pop(&mut self) {
+        if let Some((_, start)) = self.starts.pop() {
+            self.keys.truncate(start);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.starts.clear();
+    }
+}
+
 impl Overlay {
     /// Takes a write, and keeps the totals right over what they have counted.
     pub(super) fn write(&mut self, bucket: Bucket, key: Bytes, value: Option<Bytes>, totals: &Cell<Option<Totals>>) {
@@ -40,7 +70,7 @@ impl Overlay {
         self.bytes += (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64;
         let written = &mut self.written[bucket as usize];
         let Some(before) = written.get_mut(&key) else {
-            self.uncounted.get_mut().push((bucket, key.clone()));
+            self.uncounted.get_mut().push(bucket, &key);
             written.insert(key, Written { value, counted: Cell::new(false) });
             return;
         };
@@ -75,9 +105,9 @@ impl Overlay {
     ) -> Result<(), BackendError> {
         let mut uncounted = self.uncounted.borrow_mut();
         while let Some((bucket, key)) = uncounted.last() {
-            let old = old(*bucket, key)?;
-            let written = &self.written[*bucket as usize][key];
-            totals.change(*bucket, key, old.as_deref(), written.value.as_deref());
+            let old = old(bucket, key)?;
+            let written = &self.written[bucket as usize][key];
+            totals.change(bucket, key, old.as_deref(), written.value.as_deref());
             written.counted.set(true);
             uncounted.pop();
         }
@@ -92,7 +122,7 @@ impl Overlay {
             for (key, written) in &self.written[bucket as usize] {
                 written.counted.set(counted);
                 if !counted {
-                    uncounted.push((bucket, key.clone()));
+                    uncounted.push(bucket, key);
                 }
             }
         }
