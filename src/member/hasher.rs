@@ -91,17 +91,17 @@ impl Member {
         if !self.hasher.whole.is_empty() && !self.store_is_closed() {
             self.hash_everything(fx);
         }
-        if !self.hasher.asked.is_empty() && now.mono >= self.hasher.next_at && !self.store_is_closed() {
-            self.hash_for_next(now, fx);
+        if let Some(&(asker, revision)) = self.hasher.asked.front()
+            && now.mono >= self.hasher.next_at
+            && !self.store_is_closed()
+            && fx.stop.is_none()
+        {
+            self.hash_for(asker, revision, now, fx);
         }
     }
 
     #[inline(never)] // See `Member::run`.
-    fn hash_for_next(&mut self, now: Now, fx: &mut Effects) {
-        if fx.stop.is_some() {
-            return;
-        }
-        let Some(&(asker, revision)) = self.hasher.asked.front() else { return };
+    fn hash_for(&mut self, asker: Asker, revision: i64, now: Now, fx: &mut Effects) {
         // Between two slices others have their turn.
         self.hasher.next_at = now.mono + self.config.costs.map_or(0, |costs| costs.record * SLICE as Nanos).max(1);
         let hash = match self.hash_slice(revision) {

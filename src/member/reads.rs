@@ -201,14 +201,17 @@ impl Member {
 
     #[inline(always)]
     fn ask_read_index(&mut self, now: Now) {
-        let waits = self.reads.asking.as_ref().is_some_and(|batch| now.mono < batch.retry_at);
-        if !waits && (self.reads.asking.is_some() || !self.reads.gathering.is_empty()) {
-            self.ask_for_gathered(now);
+        let due = match &self.reads.asking {
+            None => !self.reads.gathering.is_empty(),
+            Some(batch) => batch.retry_at <= now.mono,
+        };
+        if due {
+            self.ask_now(now);
         }
     }
 
     #[inline(never)] // See `Member::run`.
-    fn ask_for_gathered(&mut self, now: Now) {
+    fn ask_now(&mut self, now: Now) {
         let reads = &mut self.reads;
         let ctx = reads.next_ctx;
         match &mut reads.asking {
