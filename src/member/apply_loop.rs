@@ -4,6 +4,7 @@
 //! which takes as long as its entries cost; other inputs are served between them. While the store is held — a batch is
 //! on its way to the disk, a defragmentation copies it, a snapshot replaces it — it waits, as etcd's does for the lock.
 
+use super::rest::outcome_stirs;
 use super::{Costs, Effects, Member, StopReason, TraceEvent, with_header};
 use crate::alarm::Alarms;
 use crate::apply;
@@ -146,6 +147,7 @@ impl Member {
         if entry.index <= self.state.store.consistent_index() {
             // The backend held it when the member started: it is in the store, and must not be applied twice.
             self.replay_change(now, entry, fx);
+            self.stir();
             self.raft.applied_to(entry.index);
             return;
         }
@@ -177,6 +179,9 @@ impl Member {
             hash: self.state.store.hash(),
             refused: applied.denied,
         });
+        if applied.result.as_ref().map_or(true, outcome_stirs) || self.snapshot_is_due() {
+            self.stir();
+        }
         self.quota.applied(applied.request, fx);
         let pending = self.writes.applied(applied.request);
         // It has taken effect as everywhere else; that it did not fit is this member's own affair, until the alarm is on.

@@ -88,6 +88,11 @@ impl AuthLoop {
         jobs.chain(self.early.iter().map(|early| early.deadline)).min().unwrap_or(Nanos::MAX)
     }
 
+    /// Whether something waits for an entry to be applied.
+    pub(super) fn has_business(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     /// Whether something of this stream waits already: what comes later must not overtake it.
     fn holds(&self, stream: StreamId) -> bool {
         self.early.iter().any(|early| matches!(early.input, EarlyInput::Stream(held, _) if held == stream))
@@ -233,6 +238,7 @@ impl Member {
         let id = JobId(self.auth_loop.next_job);
         self.auth_loop.next_job += 1;
         self.auth_loop.jobs.insert(id, waiting);
+        self.stir();
         fx.jobs.push(Job { id, work });
     }
 

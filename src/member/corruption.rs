@@ -79,6 +79,11 @@ impl Corruption {
         self.check.as_ref().is_some_and(|check| check.at_start)
     }
 
+    /// Whether a check is under way.
+    pub(super) fn has_business(&self) -> bool {
+        self.check.is_some()
+    }
+
     pub(super) fn hold(&mut self, id: RequestId, who: Credentials, request: Box<Request>) {
         self.held.push((id, who, request));
     }

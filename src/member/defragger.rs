@@ -50,6 +50,11 @@ impl Defragger {
         self.stage == Stage::Copying
     }
 
+    /// Whether somebody wants one, or waits for the one that has begun.
+    pub(super) fn has_business(&self) -> bool {
+        self.stage != Stage::Idle || !self.asked.is_empty()
+    }
+
     pub(super) fn wakes_at(&self) -> Nanos {
         if self.stage == Stage::Copying { self.next_at } else { Nanos::MAX }
     }
@@ -69,7 +74,7 @@ impl Member {
 
     #[inline(always)]
     pub(super) fn run_defragger(&mut self, now: Now, fx: &mut Effects) {
-        if (self.defragmenting() || !self.defragger.asked.is_empty()) && fx.stop.is_none() {
+        if self.defragger.has_business() && fx.stop.is_none() {
             self.defragment(now, fx);
         }
     }

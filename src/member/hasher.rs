@@ -38,6 +38,13 @@ pub(super) struct Hasher {
     next_at: Nanos,
 }
 
+impl Hasher {
+    /// Whether somebody waits for a hash.
+    pub(super) fn has_business(&self) -> bool {
+        !self.asked.is_empty() || !self.whole.is_empty()
+    }
+}
+
 impl Member {
     pub(super) fn hasher_wakes_at(&self) -> Nanos {
         if self.hasher.asked.is_empty() || self.store_is_closed() { Nanos::MAX } else { self.hasher.next_at }

@@ -29,6 +29,13 @@ pub(super) struct Imager {
     last: u64,
 }
 
+impl Imager {
+    /// Whether a client waits for an image.
+    pub(super) fn has_business(&self) -> bool {
+        !self.opening.is_empty()
+    }
+}
+
 impl Member {
     /// A client's request; whether it may was checked.
     pub(super) fn on_image(&mut self, id: RequestId, request: ImageRequest, fx: &mut Effects) {

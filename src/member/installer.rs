@@ -74,6 +74,7 @@ impl Member {
     /// Begins to replace the store by a leader's snapshot.
     pub(super) fn begin_install(&mut self, now: Now, snapshot: Snapshot, fx: &mut Effects) {
         let Snapshot { meta, data } = snapshot;
+        self.stir();
         self.forget_images();
         match self.config.engine {
             EngineConfig::Memory => match Memory::from_image(&data) {

@@ -39,10 +39,21 @@ impl Member {
         if counts { waits.min(self.lease_loop.next_at) } else { waits }
     }
 
+    /// Whether leases wait for the apply loop to be promoted, or questions for an answer.
+    pub(super) fn lease_has_business(&self) -> bool {
+        (self.is_leader() && !self.state.lessor.is_primary()) || !self.lease_questions.is_empty()
+    }
+
+    /// A primary looks even where there are no leases, and so at the same moments when there are some.
+    pub(super) fn lease_rests_until(&self) -> Nanos {
+        if self.state.lessor.is_primary() { self.lease_loop.next_at } else { Nanos::MAX }
+    }
+
     /// Lets go of leases that another member counts. Called by the raft loop, which may be late: it waits for the disk.
     pub(super) fn demote_if_deposed(&mut self) {
         if self.state.lessor.is_primary() && !self.is_leader() {
             self.state.lessor.demote();
+            self.stir();
         }
     }
 

@@ -73,6 +73,10 @@ enum Asker {
 pub(super) struct LeaseQuestions(VecDeque<Question>);
 
 impl LeaseQuestions {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn wake_at(&self, now_at: Nanos) -> Nanos {
         // What waits for an event and for no moment has an `again_at` that has passed.
         let wakes = self.0.iter().flat_map(|question| [question.deadline, question.again_at]);

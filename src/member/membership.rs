@@ -118,6 +118,11 @@ impl Membership {
         self.heard.get(&id).filter(|heard| heard.1 + gap >= now.mono).map(|heard| heard.0)
     }
 
+    /// Whether the others do not know this member yet, or it does not know whether they do.
+    pub(super) fn has_business(&self) -> bool {
+        !self.settled
+    }
+
     pub(super) fn wakes_at(&self) -> Nanos {
         self.leaves_at.unwrap_or(Nanos::MAX)
     }

@@ -32,6 +32,8 @@
 //! - **auth** ([`auth_loop`]) says who asks, and has passwords hashed beside the steps (lesson 05).
 //!
 //! **Membership** ([`membership`]) changes by entries of its own kind (the special lesson).
+//!
+//! Most steps concern the first three and the committer alone: the others **rest** ([`rest`]).
 
 mod apply_loop;
 mod auth_loop;
@@ -53,6 +55,7 @@ mod peers;
 mod quota;
 mod raft_loop;
 mod reads;
+mod rest;
 mod sender;
 mod snapshotter;
 mod start;
@@ -102,6 +105,7 @@ use membership::Membership;
 use quota::Quota;
 use raft_loop::RaftLoop;
 use reads::ReadLoop;
+use rest::Rest;
 use sender::Sender;
 use snapshotter::Snapshotter;
 use std::rc::Rc;
@@ -136,6 +140,7 @@ pub struct Member {
     installer: Installer,
     sender: Sender,
     imager: Imager,
+    rest: Rest,
     /// To read the database from, as page faults would.
     disk: Rc<dyn DiskRead>,
     /// The leader that this member last knew; kept over leaderless times, to tell a change from a return.
@@ -151,6 +156,9 @@ impl Member {
         assert!(!self.stopped, "invariant: a stopped member is not stepped");
         self.charge(fx, |costs| costs.step);
         self.tick_if_due(now, fx);
+        if input.stirs() {
+            self.stir();
+        }
         match input {
             Input::Message(message) if !self.hears(now, message.from, fx) => {}
             Input::Message(message) => {
@@ -176,39 +184,64 @@ impl Member {
         self.run(now, fx);
     }
 
-    /// Lets every loop do what it can, then says when to be woken.
+    /// Lets every loop do what it can, then says when to be woken. Those that rest are not asked (see [`rest`]).
     ///
-    /// Most loops mostly have nothing to do, and that is all there is to most steps. So asking them is compiled into
-    /// this function, and what they do is kept out of it: a step then touches little code.
+    /// Asking the others is compiled into this function, and what they do is kept out of it: a step then touches little
+    /// code.
     fn run(&mut self, now: Now, fx: &mut Effects) {
         self.notice_raft_events(now, fx);
         self.propose_waiting(fx);
         self.run_raft_loop(now, fx);
-        self.run_installer(now, fx);
+        if self.is_stirred(now) {
+            self.run_installer(now, fx);
+        }
         self.run_apply_loop(now, fx);
-        self.run_auth_loop(now, fx);
-        // What was applied can let a snapshot begin, and what was proposed or acknowledged meanwhile be sent.
-        self.run_compactor(now, fx);
+        if self.is_stirred(now) {
+            self.run_before_committer(now, fx);
+        }
         self.run_committer(now, fx);
-        self.run_defragger(now, fx);
-        self.run_snapshotter(now, fx);
-        self.run_sender(now, fx);
-        self.run_imager(now, fx);
-        self.run_lease_loop(now, fx);
-        self.run_auto_compactor(now, fx);
+        if self.is_stirred(now) {
+            self.run_before_reads(now, fx);
+        }
         self.run_read_loop(now, fx);
+        // What was proposed or acknowledged meanwhile can be sent.
         self.run_raft_loop(now, fx);
-        self.run_watch_loop(now, fx);
-        self.run_hasher(now, fx);
-        self.run_corruption_check(now, fx);
-        self.run_membership(now, fx);
+        if self.is_stirred(now) {
+            self.run_last(now, fx);
+        }
         self.expire_requests(now, fx);
         self.expire_alarm(now, fx);
         if fx.stop.is_some() {
             self.stopped = true;
             return;
         }
+        self.settle(now);
         fx.deadline = self.next_deadline(now);
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn run_before_committer(&mut self, now: Now, fx: &mut Effects) {
+        self.run_auth_loop(now, fx);
+        self.run_compactor(now, fx);
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn run_before_reads(&mut self, now: Now, fx: &mut Effects) {
+        self.run_defragger(now, fx);
+        // What was applied can let a snapshot begin.
+        self.run_snapshotter(now, fx);
+        self.run_sender(now, fx);
+        self.run_imager(now, fx);
+        self.run_lease_loop(now, fx);
+        self.run_auto_compactor(now, fx);
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn run_last(&mut self, now: Now, fx: &mut Effects) {
+        self.run_watch_loop(now, fx);
+        self.run_hasher(now, fx);
+        self.run_corruption_check(now, fx);
+        self.run_membership(now, fx);
     }
 
     fn next_deadline(&self, now: Now) -> Nanos {
@@ -216,21 +249,10 @@ impl Member {
             self.raft_loop.next_tick,
             self.apply_wakes_at(),
             self.commit_wakes_at(),
-            self.compaction_wakes_at(),
-            self.auto_compaction_wakes_at(),
-            self.defragger.wakes_at(),
-            self.installer.wakes_at(),
-            self.sender.wakes_at(),
             self.reads.wake_at(),
             self.slice_wakes_at(),
             self.writes.wake_at(),
-            self.lease_wakes_at(now),
-            self.quota.wake_at(),
-            self.hasher_wakes_at(),
-            self.corruption_wakes_at(),
-            self.watch_wakes_at(),
-            self.auth_loop.wake_at(),
-            self.membership.wakes_at(),
+            self.rest.wakes_at(),
         ];
         let next = wanted.into_iter().min().expect("invariant: the list is not empty");
         next.max(now.mono + 1)
@@ -337,6 +359,9 @@ impl Member {
         self.raft.take_events(&mut self.raft_events);
         if self.raft_events.is_empty() {
             return;
+        }
+        if self.raft_events.iter().any(rest::event_stirs) {
+            self.stir();
         }
         fx.trace.extend(self.raft_events.drain(..).map(TraceEvent::Raft));
         let leader = self.raft.leader();

@@ -77,6 +77,7 @@ impl Member {
     /// A write does not fit: the alarm is raised, and then its client hears why.
     pub(super) fn refuse_for_space(&mut self, now: Now, client: Option<RequestId>, fx: &mut Effects) {
         self.quota.refused.extend(client);
+        self.stir();
         if self.quota.raising.is_some() {
             return;
         }

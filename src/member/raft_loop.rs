@@ -100,6 +100,7 @@ impl Member {
             match &ready.snapshot {
                 Some(snapshot) => {
                     self.membership.restoring(snapshot.meta.index);
+                    self.stir();
                     let awaited = match self.write_received(snapshot, fx) {
                         Ok(awaited) => awaited,
                         Err(error) => {
@@ -184,7 +185,10 @@ impl Member {
         }
         for message in messages.drain(..) {
             match message.body {
-                Body::Snapshot(_) => self.sender.queue(message),
+                Body::Snapshot(_) => {
+                    self.sender.queue(message);
+                    self.stir();
+                }
                 _ => fx.messages.push(message),
             }
         }

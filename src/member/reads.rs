@@ -92,7 +92,18 @@ impl ReadLoop {
         ReadLoop { next_ctx, ..ReadLoop::default() }
     }
 
+    /// Whether no read waits for anything.
+    fn is_empty(&self) -> bool {
+        self.gathering.is_empty() && self.asking.is_none() && self.confirmed.is_empty()
+    }
+
+    #[inline(always)]
     pub(super) fn wake_at(&self) -> Nanos {
+        if self.is_empty() { Nanos::MAX } else { self.earliest() }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn earliest(&self) -> Nanos {
         let first = |reads: &VecDeque<Read>| reads.front().map_or(Nanos::MAX, |read| read.deadline);
         let asking = self.asking.as_ref().map_or(Nanos::MAX, |batch| batch.retry_at.min(first(&batch.reads)));
         let confirmed = self.confirmed.front().map_or(Nanos::MAX, |(_, read)| read.deadline);
@@ -291,7 +302,16 @@ impl Member {
         }
     }
 
+    /// Fails the reads that have waited too long.
+    #[inline(always)]
     pub(super) fn expire_reads(&mut self, now: Now, fx: &mut Effects) {
+        if !self.reads.is_empty() {
+            self.fail_expired(now, fx);
+        }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn fail_expired(&mut self, now: Now, fx: &mut Effects) {
         let lost = self.raft.leader() == 0;
         let mut expire = |read: Option<Read>| match read {
             Some(read) => {

@@ -45,6 +45,11 @@ impl Sender {
         self.held.iter().map(|(until, _)| *until).fold(reading, Nanos::min)
     }
 
+    /// Whether a follower waits for an image.
+    pub(super) fn has_business(&self) -> bool {
+        self.reading.is_some() || !self.waiting.is_empty()
+    }
+
     /// The database is replaced: what was read of the old one is worth nothing.
     pub(super) fn forget_images(&mut self) {
         *self = Sender::default();

@@ -52,17 +52,27 @@ impl Snapshotter {
     pub(super) fn demand(&mut self) {
         self.demanded = true;
     }
+
+    /// Whether one waits for entries to be applied, or for the disk.
+    pub(super) fn has_business(&self) -> bool {
+        self.demanded || self.due || self.saving.is_some()
+    }
 }
 
 impl Member {
+    /// Whether so much was applied since the newest snapshot that the next one is due.
+    pub(super) fn snapshot_is_due(&self) -> bool {
+        self.state.store.consistent_index() > self.snapshotter.newest + self.config.snapshot_count
+    }
+
     /// Begins a snapshot if one is due.
     pub(super) fn run_snapshotter(&mut self, now: Now, fx: &mut Effects) {
         if self.snapshotter.saving.is_some() || self.store_is_replaced() || fx.stop.is_some() {
             return;
         }
         let last = self.snapshotter.newest;
-        let applied = self.state.store.consistent_index();
-        let due = applied > last + self.config.snapshot_count || (self.snapshotter.demanded && applied > last);
+        let demanded = self.snapshotter.demanded && self.state.store.consistent_index() > last;
+        let due = self.snapshot_is_due() || demanded;
         if due && !self.snapshotter.due {
             self.snapshotter.due = true;
             self.snapshotter.demanded = false;

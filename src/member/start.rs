@@ -23,6 +23,7 @@ use super::membership::Membership;
 use super::quota::Quota;
 use super::raft_loop::RaftLoop;
 use super::reads::ReadLoop;
+use super::rest::Rest;
 use super::sender::Sender;
 use super::snapshotter::Snapshotter;
 use super::watch_loop::WatchLoop;
@@ -154,6 +155,7 @@ impl Member {
             installer: Installer::default(),
             sender: Sender::default(),
             imager: Imager::default(),
+            rest: Rest::default(),
             disk: disk.clone(),
             last_leader: 0,
             stopped: false,

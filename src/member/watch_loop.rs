@@ -81,6 +81,16 @@ impl WatchLoop {
     fn lags(&self) -> bool {
         self.watchers.counts()[1] > 0
     }
+
+    /// Whether somebody watches.
+    pub(super) fn has_business(&self) -> bool {
+        self.lags() || !self.lines.is_empty()
+    }
+
+    /// Who lags from now on waits for the loop to come by.
+    pub(super) fn nobody_lags(&mut self, now: Now) {
+        self.next_sync = now.mono + SYNC_INTERVAL;
+    }
 }
 
 impl Member {
@@ -170,8 +180,7 @@ impl Member {
     /// Serves those that lag, tells of progress, and sends what there is room for.
     pub(super) fn run_watch_loop(&mut self, now: Now, fx: &mut Effects) {
         if !self.watch_loop.lags() {
-            // Who lags from now on waits for the loop to come by.
-            self.watch_loop.next_sync = now.mono + SYNC_INTERVAL;
+            self.watch_loop.nobody_lags(now);
         } else if self.watch_loop.next_sync <= now.mono && !self.store_is_closed() {
             self.sync_watchers(now, fx);
         }

@@ -195,8 +195,16 @@ impl Member {
     }
 
     /// Answers what waited too long.
+    #[inline(always)]
     pub(super) fn expire_requests(&mut self, now: Now, fx: &mut Effects) {
         self.expire_reads(now, fx);
+        if !self.writes.deadlines.is_empty() || self.writes.moving.is_some() {
+            self.expire_writes(now, fx);
+        }
+    }
+
+    #[inline(never)] // See `Member::run`.
+    fn expire_writes(&mut self, now: Now, fx: &mut Effects) {
         while let Some(&(deadline, number)) = self.writes.deadlines.front() {
             let waits = self.writes.pending.contains_key(&number);
             if waits && deadline > now.mono {

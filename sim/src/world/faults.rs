@@ -51,10 +51,15 @@ impl World {
     }
 
     /// Something happened that conditions may wait for.
+    #[inline(always)] // Most runs wait for nothing: then the happening need not even be put together.
     pub(super) fn happened(&mut self, happening: Happening) {
-        if self.waiting.is_empty() && self.waiting_operations.is_empty() {
-            return;
+        if !self.waiting.is_empty() || !self.waiting_operations.is_empty() {
+            self.meet(happening);
         }
+    }
+
+    #[inline(never)]
+    fn meet(&mut self, happening: Happening) {
         let mut met = Vec::new();
         self.waiting.retain_mut(|waiting| match waiting.meet(happening) {
             Some(after) => {
