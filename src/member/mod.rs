@@ -219,31 +219,6 @@ impl Member {
         fx.deadline = self.next_deadline(now);
     }
 
-    #[inline(never)] // See `Member::run`.
-    fn run_before_committer(&mut self, now: Now, fx: &mut Effects) {
-        self.run_auth_loop(now, fx);
-        self.run_compactor(now, fx);
-    }
-
-    #[inline(never)] // See `Member::run`.
-    fn run_before_reads(&mut self, now: Now, fx: &mut Effects) {
-        self.run_defragger(now, fx);
-        // What was applied can let a snapshot begin.
-        self.run_snapshotter(now, fx);
-        self.run_sender(now, fx);
-        self.run_imager(now, fx);
-        self.run_lease_loop(now, fx);
-        self.run_auto_compactor(now, fx);
-    }
-
-    #[inline(never)] // See `Member::run`.
-    fn run_last(&mut self, now: Now, fx: &mut Effects) {
-        self.run_watch_loop(now, fx);
-        self.run_hasher(now, fx);
-        self.run_corruption_check(now, fx);
-        self.run_membership(now, fx);
-    }
-
     fn next_deadline(&self, now: Now) -> Nanos {
         let wanted = [
             self.raft_loop.next_tick,

@@ -13,7 +13,7 @@
 //!
 //! A step that lets them rest must leave them with nothing to do. In debug builds every such step looks.
 
-use super::{Input, Member};
+use super::{Effects, Input, Member};
 use crate::api::{Request, Response};
 use crate::raft::RaftEvent;
 use crate::time::{Nanos, Now};
@@ -66,6 +66,31 @@ impl Member {
     /// Whether the other loops are to be asked.
     pub(super) fn is_stirred(&self, now: Now) -> bool {
         self.rest.until <= now.mono
+    }
+
+    #[inline(never)] // See `Member::run`.
+    pub(super) fn run_before_committer(&mut self, now: Now, fx: &mut Effects) {
+        self.run_auth_loop(now, fx);
+        self.run_compactor(now, fx);
+    }
+
+    #[inline(never)] // See `Member::run`.
+    pub(super) fn run_before_reads(&mut self, now: Now, fx: &mut Effects) {
+        self.run_defragger(now, fx);
+        // What was applied can let a snapshot begin.
+        self.run_snapshotter(now, fx);
+        self.run_sender(now, fx);
+        self.run_imager(now, fx);
+        self.run_lease_loop(now, fx);
+        self.run_auto_compactor(now, fx);
+    }
+
+    #[inline(never)] // See `Member::run`.
+    pub(super) fn run_last(&mut self, now: Now, fx: &mut Effects) {
+        self.run_watch_loop(now, fx);
+        self.run_hasher(now, fx);
+        self.run_corruption_check(now, fx);
+        self.run_membership(now, fx);
     }
 
     /// The end of a step in which they were asked, or not.
