@@ -1,4 +1,4 @@
-//! Golden digests: what a seed does today it does tomorrow, in debug and in release.
+//! Golden digests: what a seed does today it does tomorrow, in debug (here) and in release (`.ci/run` asks the binary).
 //!
 //! If one changes, the commit that changes it says why; `SEEDBED_BLESS=1 cargo test -p seedbed-sim --test golden`
 //! rewrites the file.
